@@ -1,0 +1,103 @@
+# Hospes: `make help` lists what people type. Everything that is built lands in build/.
+B       := build
+ARCH    := x86_64
+CC      := $(CROSS_COMPILE)gcc
+LD      := $(CROSS_COMPILE)ld
+OBJCOPY := $(CROSS_COMPILE)objcopy
+NM      := $(CROSS_COMPILE)nm
+NASM    := nasm
+DEBUG   ?= 0
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+# --- flags -----------------------------------------------------------------------------------------------
+# Xen's public headers are reached through build/include, so that no header of the build machine's C library is.
+GCC_INCLUDE   = $(shell $(CC) -print-file-name=include)
+COMMON_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow \
+    -ffreestanding -nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/include -Ilib/include -D__XEN_TOOLS__ \
+    -fno-strict-aliasing -fno-pic -fno-pie -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
+    -fcf-protection=none -ffunction-sections -fdata-sections -mno-red-zone -mgeneral-regs-only -MMD -MP
+HV_CFLAGS     = $(COMMON_CFLAGS) -mcmodel=kernel -fstack-protector-strong -mstack-protector-guard=global \
+    -mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables -Wframe-larger-than=1024 \
+    -DHV_DEBUG=$(DEBUG) -Ihv/include -Iarch/$(ARCH)/include
+# A kernel that runs as a domain: dom0 and the test guests.
+PVH_CFLAGS    = $(COMMON_CFLAGS) -mcmodel=small -fstack-protector-strong -mstack-protector-guard=global \
+    -Ipvh/include -Idom0/include -Idrivers/include
+
+# --- sources: a new file in one of these folders is built without a word here ---------------------------------
+HV_DIRS   = boot hv arch/$(ARCH) arch/$(ARCH)/guest arch/$(ARCH)/vmx arch/$(ARCH)/svm drivers/platform lib
+PVH_DIRS  = pvh lib
+DOM0_DIRS = dom0/kernel dom0/store dom0/tool drivers/pv drivers/io
+sources   = $(foreach d,$(1),$(wildcard $(d)/*.c $(d)/*.asm))
+objects   = $(patsubst %,$(B)/$(1)/%.o,$(2))
+
+HV_SRC    = $(filter-out %/offsets.c,$(call sources,$(HV_DIRS)))
+HV_OBJ    = $(call objects,hv,$(HV_SRC))
+PVH_OBJ   = $(call objects,pvh,$(call sources,$(PVH_DIRS)))
+DOM0_OBJ  = $(call objects,pvh,$(call sources,$(DOM0_DIRS)))
+GUESTS    = $(patsubst tests/guest/%.c,$(B)/guest/%,$(wildcard tests/guest/*.c))
+
+.PHONY: all help clean format
+all: $(B)/hospes $(B)/hospes32 $(B)/dom0 $(GUESTS)
+
+$(B)/include/xen:
+	@test -e /usr/include/xen/xen.h || { echo "Xen's public headers are missing: apt-get install libxen-dev"; exit 1; }
+	@mkdir -p $(B)/include && ln -sfn /usr/include/xen $@
+
+# --- the hypervisor --------------------------------------------------------------------------------------------
+$(B)/hv/%.c.o: %.c | $(B)/include/xen
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -c -o $@ $<
+
+$(B)/hv/%.asm.o: %.asm $(B)/hv/offsets.inc
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -g -F dwarf -Werror -I$(B)/hv/ -MD $(@:.o=.d) -o $@ $<
+
+$(B)/hv/offsets.inc: arch/$(ARCH)/offsets.c | $(B)/include/xen
+	@mkdir -p $(@D)
+	$(CC) $(HV_CFLAGS) -MF $(B)/hv/offsets.d -MT $@ -S -o $(B)/hv/offsets.s $<
+	sed -n 's/^.*@@\([A-Za-z0-9_]*\) \$$*\(-*[0-9]*\).*/%define \1 \2/p' $(B)/hv/offsets.s > $@
+
+# Linked twice: the first pass gives the addresses for the table of function names that backtraces print.
+$(B)/hv/symbols0.c: scripts/symbols.sh
+	@mkdir -p $(@D)
+	scripts/symbols.sh < /dev/null > $@
+$(B)/hospes.pass1: $(HV_OBJ) $(B)/hv/symbols0.c linker.ld
+	$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols0.o $(B)/hv/symbols0.c
+	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols0.o
+$(B)/hospes: $(B)/hospes.pass1 scripts/symbols.sh linker.ld
+	$(NM) -n $< | scripts/symbols.sh > $(B)/hv/symbols1.c
+	$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols1.o $(B)/hv/symbols1.c
+	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols1.o
+$(B)/hospes32: $(B)/hospes
+	$(OBJCOPY) -O elf32-i386 --strip-debug $< $@
+
+# --- kernels that run as domains -----------------------------------------------------------------------------------
+$(B)/pvh/%.c.o: %.c | $(B)/include/xen
+	@mkdir -p $(@D)
+	$(CC) $(PVH_CFLAGS) -c -o $@ $<
+
+$(B)/pvh/%.asm.o: %.asm
+	@mkdir -p $(@D)
+	$(NASM) -f elf64 -g -F dwarf -Werror -MD $(@:.o=.d) -o $@ $<
+
+$(B)/dom0: $(PVH_OBJ) $(DOM0_OBJ) pvh/linker.ld
+	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $(PVH_OBJ) $(DOM0_OBJ)
+
+$(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) pvh/linker.ld
+	@mkdir -p $(@D)
+	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
+
+# --- people ----------------------------------------------------------------------------------------------------------
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+format: ## lay out all C files with clang-format
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove what was built (downloads are kept in build/cache)
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} + 2>/dev/null || true
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

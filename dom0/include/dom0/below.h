@@ -1,0 +1,84 @@
+/*
+ * All that the toolstack (dom0/tool) needs from whatever it runs on.
+ *
+ * The built-in dom0 implements this in dom0/kernel/below.c; a Linux implementation would put it over
+ * privcmd, libxenforeignmemory and libxenstore. Nothing here is Hospes' own: only the Xen ABI passes through.
+ * Threads are cooperative: only functions marked "may switch" let another thread run.
+ */
+#ifndef DOM0_BELOW_H
+#define DOM0_BELOW_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <xen/xen.h>
+
+/* --- text to whoever typed the command ------------------------------------------------------------------- */
+void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void vprint(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/* --- memory: NULL when there is none left, never a crash. Zeroed. ----------------------------------------- */
+void *mem_alloc(size_t size);
+void mem_free(void *p);
+
+/* --- files of the archive ---------------------------------------------------------------------------------- */
+struct file {
+    const char *name; /* path without leading slash */
+    const void *data; /* stays valid for ever */
+    size_t size;
+};
+/* True and *file filled, or false: no such file. A leading slash or "./" is ignored. */
+bool file_find(const char *path, struct file *file);
+/* The index-th file in archive order; false past the last. */
+bool file_at(size_t index, struct file *file);
+
+/* --- hypercalls: the hypervisor's own return value, negative errno on failure -------------------------------- */
+/* op: __HYPERVISOR_…; pointers in args are in the caller's memory. */
+long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
+
+/*
+ * Maps count frames of another domain, contiguous in our memory, read-write. gfns[i] are its frame numbers.
+ * NULL when any of them cannot be mapped (then nothing stays mapped). May be called for up to 4096 frames.
+ */
+void *foreign_map(domid_t domid, const xen_pfn_t *gfns, size_t count);
+void foreign_unmap(void *p, size_t count);
+
+/* --- time and waiting ------------------------------------------------------------------------------------------ */
+uint64_t time_ns(void);      /* since the hypervisor started */
+uint64_t time_unix_s(void);  /* wall clock */
+void thread_yield(void);     /* may switch */
+void thread_sleep(uint64_t ns); /* may switch */
+/* True once the person at the console pressed Ctrl-C since the command began: long work then stops. */
+bool interrupted(void);
+
+/* --- xenstore, as domain 0 --------------------------------------------------------------------------------------- */
+/* Positive errno of xen/io/xs_wire.h (ENOENT, EINVAL, ...) or 0. */
+int store_write(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int store_mkdir(const char *path);
+int store_rm(const char *path);
+/* perms as on the wire: a letter of n r w b and a domid each, e.g. "n0", "r5"; the first is the owner. */
+int store_set_perms(const char *path, const char *const *perms, size_t count);
+/* Into buf with a terminating zero; *length may be NULL. E2BIG when it does not fit. */
+int store_read(const char *path, char *buf, size_t size, size_t *length);
+/* Calls each(name, arg) for every child, in order. */
+int store_directory(const char *path, void (*each)(const char *name, void *arg), void *arg);
+/* The ring page and port of a new domain; fires @introduceDomain. store_release fires @releaseDomain. */
+int store_introduce(domid_t domid, xen_pfn_t ring_gfn, evtchn_port_t remote_port);
+int store_release(domid_t domid);
+
+/* --- consoles of domains -------------------------------------------------------------------------------------------- */
+/* Starts to collect a domain's PV console. Zero or positive errno. */
+int console_introduce(domid_t domid, xen_pfn_t ring_gfn, evtchn_port_t remote_port);
+/* The domain is gone; what it said is kept under its name until the name is used again. */
+void console_release(domid_t domid, const char *name);
+/* Joins our terminal to the domain's console until Ctrl-] or until the domain is gone. May switch. */
+int console_attach(domid_t domid);
+/* Shows what is kept of a domain that is gone; false when nothing is. */
+bool console_replay(const char *name);
+
+/* --- events the toolstack serves ---------------------------------------------------------------------------------------- */
+/* Provided by the toolstack, called in a thread of its own whenever VIRQ_DOM_EXC came. */
+void tool_domain_event(void);
+
+#endif
