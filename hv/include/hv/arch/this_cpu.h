@@ -1,0 +1,17 @@
+/* this_cpu(): x86-64 keeps the CPU's struct in GS. Included by hv/cpu.h after struct cpu. */
+#ifndef HV_ARCH_THIS_CPU_H
+#define HV_ARCH_THIS_CPU_H
+
+static inline struct cpu *this_cpu(void)
+{
+    struct cpu *cpu;
+    asm("mov %%gs:0, %0" : "=r"(cpu));
+    return cpu;
+}
+
+static inline void cpu_relax(void)
+{
+    asm volatile("pause" : : : "memory");
+}
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * Domains and their vCPUs: the two objects that everything hangs on.
+ *
+ * Life: domain_create -> vcpu_create ... -> unpaused -> (shutdown) -> domain_kill, which works in steps ->
+ * last reference dropped -> freed after an RCU grace period. domain_find() needs no lock and takes no reference: the
+ * pointer is good until this CPU next enters a guest or idles. Keep it longer: domain_get()/domain_put().
+ */
+#ifndef HV_DOMAIN_H
+#define HV_DOMAIN_H
+
+#include <hv/list.h>
+#include <hv/lock.h>
+#include <hv/rcu.h>
+#include <hv/timer.h>
+#include <hv/types.h>
+#include <xen/xen.h>
+#include <xen/hvm/params.h>
+#include <xen/sched.h>
+#include <xen/vcpu.h>
+
+#define MAX_VCPUS 128 /* per domain, as HVM_MAX_VCPUS of Xen */
+
+struct arch_domain;
+struct arch_vcpu;
+struct evtchn_domain;
+struct gnttab;
+
+struct vcpu {
+    uint32_t id;
+    struct domain *domain;
+    struct arch_vcpu *arch;
+
+    /* --- scheduling: LOCK_SCHED of cpu's run queue unless said otherwise ------------------------------- */
+    struct cpu *cpu;          /* where it runs or would run next */
+    volatile bool running;    /* some CPU's current */
+    bool queued;
+    uint32_t stopped;         /* VCPU_*, atomic */
+    uint32_t pause_count;     /* LOCK_DOMAIN of domain */
+    struct list ready_link;
+    uint64_t affinity;        /* CPUs it may run on, bit per CPU */
+    struct timer slice_timer; /* unused by idle vCPUs */
+
+    /* --- time and run state, changed by the scheduler on the CPU concerned ------------------------------- */
+    struct vcpu_runstate_info runstate;
+    gva_t runstate_area;      /* the guest's copy, 0: none (VCPUOP_register_runstate_memory_area) */
+    struct timer singleshot;  /* VCPUOP_set_singleshot_timer, set_timer_op */
+    struct timer periodic;
+    ns_t period;
+    struct timer poll;        /* SCHEDOP_poll's timeout */
+
+    /* --- events ---------------------------------------------------------------------------------------------- */
+    struct vcpu_info *info;   /* where the guest sees it: in shared_info or registered, hypervisor-mapped */
+    mfn_t info_mfn;           /* the frame held for a registered info; INVALID_MFN: in shared_info */
+    evtchn_port_t virq_port[NR_VIRQS]; /* 0: unbound. LOCK_EVTCHN */
+    evtchn_port_t poll_port;  /* SCHEDOP_poll with one port; 0 none, ~0 several */
+    bool polling;
+    struct evtchn_fifo_vcpu *fifo;
+};
+
+struct domain {
+    domid_t id;
+    bool privileged;          /* may use the control hypercalls: dom0 */
+    uint32_t refs;            /* atomic */
+    struct rcu_head rcu;
+    struct list link;         /* all domains by rising id; LOCK_DOMAINS, read under RCU */
+    spinlock_t lock;          /* LOCK_DOMAIN */
+    xen_domain_handle_t handle;
+    struct xen_domctl_createdomain *config; /* as it was created */
+
+    struct vcpu **vcpu;       /* [0 .. max_vcpus), NULL where not created */
+    uint32_t max_vcpus;
+    uint32_t pause_count;     /* LOCK_DOMAIN */
+    bool paused_by_control;   /* DOMCTL_pausedomain, at most one of pause_count */
+    bool shut_down;           /* LOCK_DOMAIN; VCPU_DOMAIN is set on all its vCPUs */
+    uint8_t shutdown_code;    /* SHUTDOWN_*, valid when shut_down */
+    volatile uint8_t dying;   /* enum domain_dying; only rises */
+    uint32_t kill_step;       /* how far domain_kill has come; LOCK_DOMCTL */
+
+    /* --- memory ------------------------------------------------------------------------------------------------ */
+    uint32_t total_pages;     /* frames owned, atomic */
+    uint32_t max_pages;       /* limit of total_pages */
+    struct shared_info *shared_info; /* page_alloc_shared */
+    struct xen_memory_map_entry *memory_map; /* XENMEM_set_memory_map; LOCK_DOMAIN */
+    uint32_t memory_map_entries;
+
+    struct evtchn_domain *evtchn;
+    struct gnttab *gnttab;
+    uint64_t hvm_param[HVM_NR_PARAMS]; /* LOCK_DOMAIN for changes */
+    struct timer watchdog[2];
+    uint32_t watchdog_in_use; /* bit per watchdog; LOCK_DOMAIN */
+    int64_t time_offset;      /* seconds added to the wall clock */
+    uint64_t vm_assist;
+    struct arch_domain *arch;
+
+    /* text written to port 0xE9 or console_io by an unprivileged guest, until its newline */
+    char console_line[128];
+    uint32_t console_length;
+};
+
+enum domain_dying { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD };
+
+extern struct domain *dom0;
+
+/* The domain with that id, DOMID_SELF included; NULL. */
+struct domain *domain_find(domid_t id);
+/* The next domain with id >= first, NULL past the last. RCU as domain_find. */
+struct domain *domain_next(domid_t first);
+/* One more reference; false when the domain is already being freed. */
+bool domain_get(struct domain *d);
+void domain_put(struct domain *d);
+
+/* id DOMID_INVALID: the next free one. *out is paused once by the control side. 0, -ENOMEM, -EEXIST, -EINVAL. */
+struct xen_domctl_createdomain;
+int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged, struct domain **out);
+/* 0, -EEXIST, -EINVAL, -ENOMEM. */
+int vcpu_create(struct domain *d, uint32_t id);
+
+/* The guest asked, or crashed: all its vCPUs stop, dom0 hears VIRQ_DOM_EXC; dom0's own takes the machine along. */
+void domain_shutdown(struct domain *d, uint8_t code);
+/* From a guest's impossible act: one line with vCPU, rip and why, then SHUTDOWN_crash. */
+void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A bounded step of destruction; HYPERCALL_RESTART until it is done, then 0. LOCK_DOMCTL held. */
+int64_t domain_kill(struct domain *d);
+
+/* vcpu_info where the guest can find it: moves a vCPU's info into gfn at offset (VCPUOP_register_vcpu_info). */
+int vcpu_register_info(struct vcpu *v, gfn_t gfn, uint32_t offset);
+
+static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
+{
+    return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[id], __ATOMIC_ACQUIRE) : NULL;
+}
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * Grant tables (xen/grant_table.h), version 1: setup, query, map, unmap, copy; version 2 and transfer refused.
+ *
+ * Locking: LOCK_GNTTAB of the granting domain for its table and pins, of the mapping domain for its maptrack.
+ */
+#ifndef HV_GNTTAB_H
+#define HV_GNTTAB_H
+
+#include <hv/types.h>
+#include <xen/xen.h>
+#include <xen/grant_table.h>
+
+struct domain;
+
+int gnttab_init(struct domain *d, uint32_t max_frames, uint32_t max_maptrack);
+/* Drops every mapping that d holds of others, bounded: HYPERCALL_RESTART until done, then 0. */
+int64_t gnttab_kill(struct domain *d);
+void gnttab_free(struct domain *d);
+
+/* The frame behind index of d's table, grown when need be (XENMAPSPACE_grant_table, acquire_resource). */
+int gnttab_frame(struct domain *d, uint32_t index, mfn_t *mfn);
+void gnttab_dump(void);
+
+#endif
