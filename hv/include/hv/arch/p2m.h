@@ -66,7 +66,7 @@ uint64_t p2m_table_pages(const struct domain *d);
 static inline void guest_access_begin(struct domain *d)
 {
     struct cpu *cpu = this_cpu();
-    __atomic_exchange_n((struct domain **)&cpu->using_p2m, d, __ATOMIC_SEQ_CST);
+    (void)__atomic_exchange_n((struct domain **)&cpu->using_p2m, d, __ATOMIC_SEQ_CST);
 }
 static inline void guest_access_end(void)
 {

@@ -1,0 +1,92 @@
+/*
+ * The x86 state of domains and vCPUs, shared by everything under arch/x86_64/guest and by vmx/ and svm/.
+ *
+ * A vCPU's state is touched only by the CPU that runs it, or while it is not running (vcpu_is_running() is false),
+ * but for what is marked atomic.
+ */
+#ifndef X86_GUEST_GUEST_H
+#define X86_GUEST_GUEST_H
+
+#include <hv/arch/p2m.h>
+#include <hv/domain.h>
+#include "vendor.h"
+
+struct vmcb;
+struct vlapic;
+struct gfn_cache_entry {
+    uint64_t tag;  /* gfn + 1, 0: empty */
+    uint64_t page; /* hypervisor address of the page */
+    bool writable;
+};
+#define GFN_CACHE_SIZE 16
+
+struct arch_vcpu {
+    /* Registers; the entry stubs reach them by generated offsets. */
+    uint64_t gpr[GPRS]; /* RSP and RAX too: the vendor code moves them in and out */
+    uint64_t rip, rflags;
+    struct vcpu *vcpu;
+
+    /* Vendor's own. */
+    union {
+        struct {
+            struct vmcb *vmcb;
+            maddr_t vmcb_maddr, host_vmcb_maddr;
+            uint64_t asid_generation;
+            uint32_t asid;
+        } svm;
+        struct {
+            void *vmcs;
+            maddr_t vmcs_maddr;
+            struct cpu *loaded_on; /* whose VMCS cache holds it */
+            bool launched;
+            uint16_t vpid;
+            uint64_t cr0, cr4; /* what the guest believes */
+            uint32_t entry_interruption, entry_error, entry_length;
+            void *msr_area;
+        } vmx;
+    };
+    uint64_t tlb_seen; /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */
+    bool tlb_flush_wanted;
+
+    /* Vendor-neutral state that the hardware does not hold. */
+    uint64_t cr2, dr[4], dr6;
+    bool dr_loaded;
+    uint64_t xcr0;
+    void *xsave_area;      /* FPU state while not loaded; size by xsave_size */
+    uint64_t xss;
+    uint64_t tsc_offset, tsc_adjust, tsc_aux;
+    uint64_t spec_ctrl;
+    uint64_t pat, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
+    uint64_t apic_base, misc_enable;
+    uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none */
+    bool nmi_pending;
+    volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
+    volatile uint8_t sipi_vector;
+    struct vlapic *vlapic;
+
+    /* Translations used by guest memory accesses; emptied when the domain's tlb_epoch moved. */
+    struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
+    uint64_t gfn_cache_epoch;
+};
+
+struct arch_domain {
+    /* p2m: guest/p2m.c */
+    spinlock_t p2m_lock;      /* LOCK_P2M */
+    void *p2m_root;
+    uint64_t p2m_root_entry;  /* EPTP or nCR3 */
+    uint64_t p2m_tables;      /* pages in use */
+    gfn_t p2m_highest;
+    gfn_t p2m_kill_next;
+    volatile uint64_t tlb_epoch; /* rises when an entry went away; starts at 1 */
+
+    uint8_t callback_vector;  /* HVM_PARAM_CALLBACK_IRQ, 0: none */
+    bool x2apic;
+    uint64_t *io_bitmap;      /* ports passed through (dom0), NULL: the common one that traps all */
+    uint64_t tsc_base;        /* tsc offset of all vCPUs */
+};
+
+/* guest/init.c: picks the vendor; NULL or what is missing. cpu part for every CPU. */
+const char *guest_init(void);
+void guest_cpu_init(void);
+
+#endif
