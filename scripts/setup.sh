@@ -4,7 +4,7 @@
 set -euo pipefail
 [ "${1:-}" != -h ] || { sed -n 's/^# \{0,1\}//p' "$0"; exit; }
 
-build=(gcc binutils make nasm mawk libxen-dev busybox-static xz-utils lz4 zstd)
+build=(gcc binutils make nasm mawk cpio libxen-dev busybox-static xz-utils lz4 zstd)
 image=(grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools ovmf)
 tests=(qemu-system-x86 bochs python3 python3-pytest python3-pytest-xdist python3-pexpect libcmocka-dev)
 
