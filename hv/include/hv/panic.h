@@ -1,0 +1,41 @@
+/*
+ * When the hypervisor cannot go on, and how the machine is left.
+ *
+ * panic(): the hypervisor broke its own invariant; prints the message, registers and a backtrace.
+ * boot_fail(): the machine or the command line lacks something; prints one line that says what is missing and what to do.
+ * Both stop the other CPUs and then reboot, or halt when the command line says noreboot.
+ */
+#ifndef HV_PANIC_H
+#define HV_PANIC_H
+
+#include <hv/types.h>
+
+void panic(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));
+void boot_fail(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));
+
+#define ASSERT(condition)                                                              \
+    do {                                                                               \
+        if (unlikely(!(condition)))                                                    \
+            panic("assertion failed: %s (%s:%d)", #condition, __FILE__, __LINE__);     \
+    } while (0)
+
+/* SOFTIRQ_STOP: this CPU leaves the game. */
+void cpu_stop_self(void) __attribute__((noreturn));
+
+enum machine_shutdown { MACHINE_POWEROFF, MACHINE_REBOOT, MACHINE_HALT };
+
+/* Stops all CPUs and does it. noreboot (or a machine that cannot do what is asked) makes it MACHINE_HALT. */
+void machine_shutdown(enum machine_shutdown how) __attribute__((noreturn));
+
+/* --- by the architecture ------------------------------------------------------------------------------------- */
+/* The last act, on one CPU, the others stopped. Returns when the machine did not obey. */
+void arch_machine_shutdown(enum machine_shutdown how);
+/* Makes every other CPU stop, also one that no longer looks at its softirqs; waits a bounded time. */
+void arch_stop_other_cpus(void);
+void arch_halt(void) __attribute__((noreturn));
+/* The stack of the caller, with function names. */
+void arch_backtrace(void);
+/* Registers and stack of every CPU, or of this one (debug key d). */
+void arch_dump_cpus(void);
+
+#endif
