@@ -74,6 +74,9 @@ mfn_t frame_alloc(struct domain *d, unsigned order, unsigned flags);
 /* These very frames, for dom0's one-to-one map; false unless all of them are free. */
 bool frame_alloc_at(struct domain *d, mfn_t start, uint64_t count);
 
+/* RAM that was never handed to the allocator (a boot module) becomes d's, one reference each. */
+void frame_adopt(struct domain *d, mfn_t start, uint64_t count);
+
 /* One more reference if the frame is in use and owned by owner; any frame number may be asked for. */
 bool frame_get(mfn_t mfn, domid_t owner);
 /* One more reference for somebody who holds one already. */
