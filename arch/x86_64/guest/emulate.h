@@ -1,0 +1,25 @@
+/*
+ * The few instructions that are carried out in software: moves to and from memory that is no RAM (local APIC, and for
+ * dom0 the registers that Hospes watches). Decoding is guest/decode.c's.
+ */
+#ifndef X86_GUEST_EMULATE_H
+#define X86_GUEST_EMULATE_H
+
+#include <hv/types.h>
+
+struct vcpu;
+struct vmexit;
+
+/*
+ * EXIT_P2M_FAULT: populates nothing; emulates an access to the local APIC or to trapped device memory, and otherwise
+ * crashes the domain with a line that says what it touched. v->arch's rip has moved past the instruction if it was done.
+ */
+void emulate_p2m_fault(struct vcpu *v, const struct vmexit *exit);
+
+/*
+ * Bytes of the instruction at RIP: at most size, returns how many could be read (the page after may be missing); cheap for
+ * the page that the last call read from.
+ */
+size_t guest_fetch(struct vcpu *v, uint8_t *to, size_t size);
+
+#endif
