@@ -22,7 +22,7 @@
 #include <xen/domctl.h>
 #include <xen/memory.h>
 
-#define MIB (1ull << 20)
+#define MIB (1ul << 20)
 #define DOM0_DEFAULT_MAX (4096 * MIB)
 #define DOM0_LEAST       (32 * MIB)
 
@@ -188,7 +188,7 @@ static INIT_CODE void add_map_entry(uint64_t start, uint64_t size, uint32_t type
         return;
     if (dom0->memory_map_entries == PAGE_SIZE * 2 / sizeof dom0->memory_map[0])
         boot_fail("dom0: the memory map has too many entries");
-    dom0->memory_map[dom0->memory_map_entries++] = (struct xen_memory_map_entry){start, size, type};
+    dom0->memory_map[dom0->memory_map_entries++] = (struct e820_entry){start, size, type};
 }
 
 /* A region of RAM, cut into what is dom0's and what is not. */
@@ -279,7 +279,7 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
     start.memmap_entries = dom0->memory_map_entries;
     start.memmap_paddr = at;
     for (unsigned i = 0; i < dom0->memory_map_entries; i++) {
-        const struct xen_memory_map_entry *e = &dom0->memory_map[i];
+        const struct e820_entry *e = &dom0->memory_map[i];
         struct hvm_memmap_table_entry entry = {.addr = e->addr, .size = e->size, .type = e->type};
         place(&at, &entry, sizeof entry);
     }

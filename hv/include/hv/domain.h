@@ -25,6 +25,12 @@ struct arch_vcpu;
 struct evtchn_domain;
 struct gnttab;
 
+/* What XENMEM_memory_map hands out (E820, ACPI 15.2); the public headers name no type for it. */
+struct e820_entry {
+    uint64_t addr, size;
+    uint32_t type;
+} __attribute__((packed));
+
 struct vcpu {
     uint32_t id;
     struct domain *domain;
@@ -80,7 +86,7 @@ struct domain {
     uint32_t total_pages;     /* frames owned, atomic */
     uint32_t max_pages;       /* limit of total_pages */
     struct shared_info *shared_info; /* page_alloc_shared */
-    struct xen_memory_map_entry *memory_map; /* XENMEM_set_memory_map; LOCK_DOMAIN */
+    struct e820_entry *memory_map; /* XENMEM_set_memory_map; LOCK_DOMAIN */
     uint32_t memory_map_entries;
 
     struct evtchn_domain *evtchn;

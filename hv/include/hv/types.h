@@ -35,17 +35,17 @@ typedef struct {
 #define MADDR(n)    ((maddr_t){(n)})
 #define GPA(n)      ((gpa_t){(n)})
 #define GVA(n)      ((gva_t){(n)})
-#define INVALID_MFN MFN(~0ull)
-#define INVALID_GFN GFN(~0ull)
+#define INVALID_MFN MFN(~0ul)
+#define INVALID_GFN GFN(~0ul)
 
 /* Nanoseconds since the hypervisor's clock started. */
 typedef uint64_t ns_t;
-#define NS_NEVER    (~0ull)
-#define MILLISECOND 1000000ull
-#define SECOND      1000000000ull
+#define NS_NEVER    (~0ul)
+#define MILLISECOND 1000000ul
+#define SECOND      1000000000ul
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE  (1ull << PAGE_SHIFT)
+#define PAGE_SIZE  (1ul << PAGE_SHIFT)
 #define PAGE_MASK  (~(PAGE_SIZE - 1))
 
 /* Orders of the page sizes that p2m entries come in. */
