@@ -314,7 +314,7 @@ INIT_CODE void dom0_build(const struct boot_info *info)
         boot_fail("no boot module: dom0's kernel is missing; add `-initrd build/dom0,ARCHIVE` (QEMU) or a "
                   "module2 line (GRUB)");
     const struct boot_module *module = &info->module[0];
-    struct elf_image kernel;
+    static struct elf_image kernel INIT_DATA;
     const char *error = elf_parse(mfn_to_virt(maddr_to_mfn(module->start)), module->size, &kernel);
     if (error)
         boot_fail("dom0: the first boot module cannot be its kernel: %s", error);
