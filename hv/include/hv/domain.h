@@ -55,6 +55,7 @@ struct vcpu {
     struct timer poll;        /* SCHEDOP_poll's timeout */
 
     /* --- events ---------------------------------------------------------------------------------------------- */
+    struct vcpu_info private_info; /* info of vCPUs over LEGACY_MAX_VCPUS until they register one, and after death */
     struct vcpu_info *info;   /* where the guest sees it: in shared_info or registered, hypervisor-mapped */
     mfn_t info_mfn;           /* the frame held for a registered info; INVALID_MFN: in shared_info */
     evtchn_port_t virq_port[NR_VIRQS]; /* 0: unbound. LOCK_EVTCHN */
@@ -66,9 +67,9 @@ struct vcpu {
 struct domain {
     domid_t id;
     bool privileged;          /* may use the control hypercalls: dom0 */
+    bool first_of_id;         /* no earlier domain had this id: free frames marked with it hold its own data */
     uint32_t refs;            /* atomic */
     struct rcu_head rcu;
-    struct list link;         /* all domains by rising id; LOCK_DOMAINS, read under RCU */
     spinlock_t lock;          /* LOCK_DOMAIN */
     xen_domain_handle_t handle;
     struct xen_domctl_createdomain *config; /* as it was created */

@@ -31,7 +31,7 @@ struct frame {
 _Static_assert(sizeof(struct frame) == 16, "4 KiB of frames must cost 16 bytes each");
 
 #define FRAME_FREE_HEAD 0x01 /* first frame of a block on a free list */
-#define FRAME_CLEAN     0x02 /* known to be zero */
+#define FRAME_UNCOUNTED 0x02 /* not part of its owner's total_pages: the hypervisor's own and page_alloc_shared */
 #define FRAME_RAM       0x04 /* descriptor stands for real RAM that the allocator manages */
 
 /* Owner of frames that belong to the hypervisor itself. */
