@@ -90,9 +90,46 @@ $(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
 	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
 
+# --- what is booted --------------------------------------------------------------------------------------------------
+# FILES="my.cfg my-kernel" puts more files into the archive that dom0 reads.
+CACHE      ?= build/cache
+GUEST_FILES = $(CACHE)/guest/vmlinux $(CACHE)/guest/ramdisk
+$(GUEST_FILES) &: scripts/guest.sh scripts/trim-elf.py scripts/archive.sh
+	scripts/guest.sh $(CACHE)/guest
+	@touch $(GUEST_FILES)
+$(B)/archive.cpio: $(wildcard dom0/archive/*) $(GUEST_FILES) $(FILES) scripts/archive.sh
+	@mkdir -p $(@D)
+	scripts/archive.sh $@ $(filter-out scripts/%,$^)
+# Made anew each time: the command line is in it.
+.PHONY: $(B)/hospes.iso
+$(B)/hospes.iso: $(B)/hospes $(B)/dom0 $(B)/archive.cpio scripts/iso.sh
+	scripts/iso.sh $@ 'com1=115200,8n1 console=com1,vga dom0_mem=$(DOM0_MEM) $(CMDLINE)' $(B)/hospes $(B)/dom0 $(B)/archive.cpio
+
 # --- people ----------------------------------------------------------------------------------------------------------
+# ACCEL=tcg|kvm VENDOR=amd|intel SMP=cpus MEM=MiB DOM0_MEM=size CMDLINE='more words' FIRMWARE=bios|uefi
+ACCEL ?= tcg
+VENDOR ?= amd
+SMP ?= 1
+MEM ?= 1024
+DOM0_MEM ?= 128M
+FIRMWARE ?= bios
+RUN = scripts/run.py --build $(B) --accel $(ACCEL) --smp $(SMP) --mem $(MEM) --dom0-mem $(DOM0_MEM) --cmdline '$(CMDLINE)'
+
+.PHONY: setup run run-bochs iso run-iso run-xen
+setup: ## install what the build and the tests need
+	@scripts/setup.sh
+run: setup all $(B)/archive.cpio ## boot in QEMU, or with VENDOR=intel in Bochs
+	@$(if $(filter tcg-intel,$(ACCEL)-$(VENDOR)),$(MAKE) --no-print-directory run-bochs,$(RUN))
+run-bochs: setup $(B)/hospes.iso ## boot in Bochs, which is an Intel machine
+	@$(RUN) --vendor intel
+iso: setup $(B)/hospes.iso ## make build/hospes.iso for BIOS and UEFI, CD and USB stick
+run-iso: setup $(B)/hospes.iso ## boot the ISO in QEMU
+	@$(RUN) --boot iso --firmware $(FIRMWARE)
+run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen
+	@CACHE=$(CACHE)/xen DOM0=$(B)/dom0 ARCHIVE=$(B)/archive.cpio MEM=$(MEM) scripts/peer-xen.sh
+
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 format: ## lay out all C files with clang-format
 	git ls-files '*.c' '*.h' | xargs clang-format -i

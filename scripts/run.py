@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""Runs the built image in an emulator with the serial console on the terminal.
+
+QEMU is an AMD machine (SVM) when it emulates, and the machine's own kind with --accel kvm. Bochs is an Intel
+machine (VMX). The tests start their machines through this file, too."""
+import argparse
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import termios
+import tty
+
+OVMF = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/qemu/OVMF.fd"]
+COMMAND_LINE = "com1=115200,8n1 console=com1,vga"
+
+BOCHSRC = """\
+config_interface: textconfig
+display_library: rfb, options="timeout=0"
+cpu: model={model}, count={smp}, ips={ips}, reset_on_triple_fault=1
+clock: sync=none, time0=utc
+memory: guest={mem}, host={mem}
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest
+ata0-master: type=cdrom, path="{iso}", status=inserted
+boot: cdrom
+com1: enabled=1, mode=socket-client, dev=localhost:{port}
+sound: driver=dummy
+log: {work}/log
+panic: action=fatal
+error: action=ignore
+info: action=ignore
+debug: action=ignore
+"""
+
+
+def arguments(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--vendor", choices=["amd", "intel"], default="amd", help="intel without --accel kvm: Bochs")
+    add("--accel", choices=["tcg", "kvm"], default="tcg")
+    add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot and pvh: QEMU's -kernel")
+    add("--firmware", choices=["bios", "uefi"], default="bios", help="what boots the ISO")
+    add("--smp", type=int, default=1, metavar="CPUS")
+    add("--mem", type=int, default=1024, metavar="MIB")
+    add("--dom0-mem", default="128M")
+    add("--cmdline", default="", help="more words for the hypervisor")
+    add("--build", default="build", help="where the image is")
+    add("--iso", help="default: BUILD/hospes.iso; its command line is its own")
+    add("--dom0", help="dom0's kernel and its arguments; 'none': no module")
+    add("--archive", help="default: BUILD/archive.cpio; 'none': no archive")
+    add("--icount", action="store_true", help="QEMU: virtual time counts instructions")
+    add("--once", action="store_true", help="end at a reboot")
+    add("--print", action="store_true", help="show the emulator's command line only")
+    options = parser.parse_args(argv)
+    options.iso = options.iso or f"{options.build}/hospes.iso"
+    options.dom0 = options.dom0 or f"{options.build}/dom0"
+    options.archive = options.archive or f"{options.build}/archive.cpio"
+    return options
+
+
+def qemu(options):
+    """QEMU's command line; the console is its standard input and output."""
+    command = ["qemu-system-x86_64", "-machine", "q35", "-m", str(options.mem), "-smp", str(options.smp),
+               "-display", "none", "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
+               "-mon", "chardev=console", "-echr", "0x14", "-nic", "none", "-accel", options.accel]
+    command += ["-cpu", "host" if options.accel == "kvm" else "EPYC,+svm,+npt,-monitor,-rdtscp"]
+    if options.icount:
+        command += ["-icount", "shift=0"]
+    if options.once:
+        command += ["-no-reboot"]
+    if options.boot == "iso":
+        if options.firmware == "uefi":
+            firmware = next((path for path in OVMF if os.path.exists(path)), None)
+            if not firmware:
+                sys.exit("run.py: no UEFI firmware. Run: sudo apt-get install ovmf")
+            command += ["-drive", f"if=pflash,format=raw,readonly=on,file={firmware}"]
+        return command + ["-cdrom", options.iso, "-boot", "d"]
+    image = "hospes32" if options.boot == "multiboot" else "hospes"
+    modules = [module for module in (options.dom0, options.archive) if module != "none"]
+    command += ["-kernel", f"{options.build}/{image}",
+                "-append", f"{COMMAND_LINE} dom0_mem={options.dom0_mem} {options.cmdline}".strip()]
+    return command + (["-initrd", ",".join(modules)] if modules else [])
+
+
+def raw_terminal():
+    """Hands every key to the machine; returns what puts the terminal back."""
+    if not sys.stdin.isatty():
+        return lambda: None
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    return lambda: termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def bochs(options):
+    """Runs Bochs, whose serial port is a socket, until it ends. Ctrl-T x ends it, as it does QEMU."""
+    with tempfile.TemporaryDirectory(prefix="hospes-bochs-") as work, socket.create_server(("localhost", 0)) as server:
+        with open(f"{work}/bochsrc", "w") as config:
+            config.write(BOCHSRC.format(model="corei7_skylake_x", smp=options.smp, mem=options.mem, ips=50000000,
+                                        iso=os.path.abspath(options.iso), port=server.getsockname()[1], work=work))
+        with open(f"{work}/go", "w") as commands:  # Debian's Bochs starts in its debugger
+            commands.write("continue\n")
+        emulator = subprocess.Popen(["bochs", "-q", "-f", f"{work}/bochsrc", "-rc", f"{work}/go"], stdin=subprocess.DEVNULL,
+                                    stdout=open(f"{work}/out", "w"), stderr=subprocess.STDOUT)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        restore = raw_terminal()
+        try:
+            server.settimeout(20)
+            bridge(server.accept()[0])
+        except TimeoutError:
+            sys.stderr.write(open(f"{work}/out").read())
+            sys.exit("run.py: Bochs did not start")
+        finally:
+            restore()
+            emulator.terminate()
+            emulator.wait()
+
+
+def bridge(line):
+    """Copies between the serial line and the terminal until either ends."""
+    sources, escape = [line, sys.stdin], False
+    while True:
+        for source in select.select(sources, [], [])[0]:
+            data = os.read(source.fileno(), 4096)
+            if source is line:
+                if not data:
+                    return
+                os.write(1, data)
+            elif not data:
+                sources.remove(sys.stdin)
+            elif escape and data[:1] == b"x":
+                return
+            else:
+                escape = data.endswith(b"\x14") and sys.stdin.isatty()
+                line.sendall(data[:-1] if escape else data)
+
+
+def main():
+    options = arguments()
+    if options.accel == "kvm" and not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        sys.exit("run.py: /dev/kvm cannot be used here; leave out ACCEL=kvm")
+    if options.print:
+        print(*qemu(options))
+    elif options.vendor == "intel" and options.accel == "tcg":
+        bochs(options)
+    else:
+        os.execvp("qemu-system-x86_64", qemu(options))
+
+
+if __name__ == "__main__":
+    main()
