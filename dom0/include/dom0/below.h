@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <xen/xen.h>
+#include <xen/event_channel.h>
 
 /* --- text to whoever typed the command ------------------------------------------------------------------- */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
