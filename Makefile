@@ -90,6 +90,20 @@ $(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
 	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
 
+# --- unit tests: the real sources on the host -----------------------------------------------------------------------
+# A test's first lines name what it is linked with: /* sources: a.c b.c */ and, if needed, /* cflags: -DX */.
+UNIT        = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-strict-aliasing -fno-omit-frame-pointer -D__XEN_TOOLS__ \
+    -fsanitize=address,undefined -fno-sanitize-recover=all -DHV_DEBUG=1 -Itests/unit/fake -Ihv/include -Ipvh/include \
+    -Idom0/include -Idrivers/include -Ilib/include
+unit_says   = $(shell sed -n 's|^/\* $(1): \(.*\) \*/$$|\1|p; 4q' $(2))
+HEADERS     = $(shell find . -name '*.h' -not -path './$(B)/*')
+
+.SECONDEXPANSION:
+$(B)/unit/%: tests/unit/%.c tests/unit/host.c $$(call unit_says,sources,tests/unit/$$*.c) $(HEADERS)
+	@mkdir -p $(@D)
+	gcc $(UNIT_CFLAGS) $(call unit_says,cflags,$<) -o $@ $(filter %.c,$^) -lcmocka
+
 # --- what is booted --------------------------------------------------------------------------------------------------
 # FILES="my.cfg my-kernel" puts more files into the archive that dom0 reads.
 CACHE      ?= build/cache
@@ -115,7 +129,9 @@ DOM0_MEM ?= 128M
 FIRMWARE ?= bios
 RUN = scripts/run.py --build $(B) --accel $(ACCEL) --smp $(SMP) --mem $(MEM) --dom0-mem $(DOM0_MEM) --cmdline '$(CMDLINE)'
 
-.PHONY: setup run run-bochs iso run-iso run-xen
+PYTEST = /usr/bin/python3 -m pytest -q -p no:cacheprovider --build $(B)
+
+.PHONY: unit test setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
 	@scripts/setup.sh
 run: setup all $(B)/archive.cpio ## boot in QEMU, or with VENDOR=intel in Bochs
@@ -125,6 +141,10 @@ run-bochs: setup $(B)/hospes.iso ## boot in Bochs, which is an Intel machine
 iso: setup $(B)/hospes.iso ## make build/hospes.iso for BIOS and UEFI, CD and USB stick
 run-iso: setup $(B)/hospes.iso ## boot the ISO in QEMU
 	@$(RUN) --boot iso --firmware $(FIRMWARE)
+unit: setup $(UNIT) ## the unit tests only
+	@$(PYTEST) tests/unit
+test: setup all $(UNIT) $(B)/archive.cpio ## all tests
+	@$(PYTEST) -n 2 --dist loadgroup tests
 run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen
 	@CACHE=$(CACHE)/xen DOM0=$(B)/dom0 ARCHIVE=$(B)/archive.cpio MEM=$(MEM) scripts/peer-xen.sh
 
