@@ -28,7 +28,7 @@ struct cpu {
     struct cpu *self; /* must be first: what GS:0 holds */
     uint32_t id;      /* 0 is the boot CPU; dense */
     uint32_t pending; /* bit per enum softirq; set atomically by any CPU */
-    struct vcpu *current;
+    struct vcpu *current_vcpu;
     struct vcpu *idle;
 
     /*
@@ -42,14 +42,17 @@ struct cpu {
     struct run_queue run_queue;
     struct timer_queue timers;
     uint64_t rcu_seen; /* last grace period this CPU passed through (hv/rcu.c) */
-    uint32_t locks_held; /* debug builds: bit per enum lock_level */
+    uint32_t locks_held; /* debug builds: two bits per enum lock_level, how many of it are held */
     struct arch_cpu *arch;
 };
 
 /* The CPU this code runs on. Stable: nothing moves code to another CPU. Defined by the arch header. */
 #include <hv/arch/this_cpu.h>
 
-#define current (this_cpu()->current)
+#define current (this_cpu()->current_vcpu)
+
+/* What idle vCPUs belong to (id DOMID_IDLE). They have neither memory nor events nor arch state: arch is NULL. */
+extern struct domain idle_domain;
 
 extern struct cpu *cpus[MAX_CPUS]; /* [0 .. cpu_count) are filled */
 extern unsigned cpu_count;         /* CPUs that are up; does not change after boot */
@@ -61,6 +64,12 @@ static inline void softirq_raise(enum softirq which)
 
 /* On another CPU: sets the bit and makes that CPU leave the guest or idle. Also fine for this CPU. */
 void softirq_raise_on(struct cpu *cpu, enum softirq which);
+
+/*
+ * Fills in what the portable core keeps of a CPU (queues, timers, idle vCPU) and counts it. Called on the boot CPU, for
+ * itself first and then with rising ids, once there is a heap; panics when memory is short.
+ */
+void cpu_init(struct cpu *cpu, uint32_t id);
 
 /* Never returns. Called once by every CPU when it is ready. */
 void cpu_loop(void) __attribute__((noreturn));

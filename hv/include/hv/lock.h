@@ -28,7 +28,12 @@ enum lock_level {
 };
 
 typedef struct {
-    uint16_t next, serving;
+    union {
+        struct {
+            uint16_t next, serving;
+        };
+        uint32_t word; /* both, for compare-and-swap */
+    };
 #if HV_DEBUG
     uint16_t holder; /* CPU number + 1 while held */
     uint16_t level;

@@ -27,16 +27,22 @@ struct timer_queue {
     spinlock_t lock;
     struct timer **heap; /* heap[1] expires first */
     uint32_t count, capacity;
-    ns_t programmed; /* what the hardware timer is set to, NS_NEVER: off */
+    ns_t programmed; /* the hardware fires no later than this; NS_NEVER: it may be off. Own CPU only */
+    struct timer *firing; /* whose fn runs now */
 };
 
+/* Which CPU's queue holds the timer may be asked and stopped from anywhere; timer_set() calls for one timer must not
+ * run at the same time on two CPUs. */
 void timer_init(struct timer *timer, timer_fn *fn, void *arg);
 
 /* Makes room so that one more timer can be armed on any CPU without failing. -ENOMEM. Pairs with timer_release. */
 int timer_reserve(void);
 void timer_release(void);
 
-/* Arms (or moves) the timer on this CPU. expires in the past fires at once, from the next softirq run. */
+/*
+ * Arms (or moves) the timer on this CPU. expires in the past fires at once, from the next softirq run. The hardware is
+ * touched only when the timer becomes the earliest; stopping never does, at worst an interrupt finds nothing to do.
+ */
 void timer_set(struct timer *timer, ns_t expires);
 void timer_stop(struct timer *timer);
 /* Stops it and makes sure that fn is not running on any CPU. The caller holds no lock that fn takes. */
