@@ -13,6 +13,8 @@
 
 struct vmcb;
 struct vlapic;
+struct xsave_area;
+struct cpuid_table;
 struct gfn_cache_entry {
     uint64_t tag;  /* gfn + 1, 0: empty */
     uint64_t page; /* hypervisor address of the page */
@@ -46,14 +48,16 @@ struct arch_vcpu {
         } vmx;
     };
     uint64_t tlb_seen; /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */
-    bool tlb_flush_wanted;
+    bool event_queued;  /* the next entry injects something already */
+    bool window_wanted; /* vendor->want_window() */
 
     /* Vendor-neutral state that the hardware does not hold. */
-    uint64_t cr2, dr[4], dr6;
-    bool dr_loaded;
+    uint64_t dr[4];
+    bool dr_loaded;        /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
+    bool wait_for_sipi;    /* after INIT: only a SIPI starts it */
     uint64_t xcr0;
-    void *xsave_area;      /* FPU state while not loaded; size by xsave_size */
-    uint64_t xss;
+    struct xsave_area *xsave_area; /* FPU state while not loaded */
+    struct cpu *fpu_cpu;   /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */
     uint64_t tsc_offset, tsc_adjust, tsc_aux;
     uint64_t spec_ctrl;
     uint64_t pat, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
@@ -81,7 +85,8 @@ struct arch_domain {
 
     uint8_t callback_vector;  /* HVM_PARAM_CALLBACK_IRQ, 0: none */
     bool x2apic;
-    uint64_t *io_bitmap;      /* ports passed through (dom0), NULL: the common one that traps all */
+    uint64_t *io_bitmap;      /* bit per port, set: traps. Four pages; dom0's own, or the common one that traps all */
+    struct cpuid_table *cpuid; /* guest/cpuid.c */
     uint64_t tsc_base;        /* tsc offset of all vCPUs */
 };
 

@@ -33,6 +33,7 @@ enum exit_reason {
     EXIT_TRIPLE_FAULT,
     EXIT_INIT_STATE,    /* the hardware refused the guest's state: the domain is crashed */
     EXIT_XSETBV,
+    EXIT_DR_ACCESS,     /* the guest's first use of debug registers since it came onto this CPU: load them, run it again */
     EXIT_INVALID_OP,    /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD */
     EXIT_WBINVD,
     EXIT_RDTSC,         /* only when TSC is emulated; rdtscp says which */
@@ -42,7 +43,10 @@ enum exit_reason {
 struct vmexit {
     enum exit_reason reason;
     uint64_t code;              /* the vendor's own exit number */
-    uint8_t instruction_length; /* 0: the hardware does not say, decode (guest/decode.c) */
+    /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD, RDTSC, CR_ACCESS. */
+    uint8_t instruction_length;
+    uint8_t cpl;     /* EXIT_HYPERCALL and EXIT_XSETBV only */
+    bool code64;     /* EXIT_HYPERCALL only: the guest was in 64-bit mode */
     uint8_t vector;
     bool has_error_code;
     uint32_t error_code;
@@ -55,7 +59,6 @@ struct vmexit {
         uint16_t port;
         uint8_t size; /* 1, 2, 4 */
         bool in, string, rep;
-        uint64_t next_rip; /* 0: not known */
     } io;
     struct {
         uint8_t cr, gpr;
@@ -87,7 +90,7 @@ enum table_name { TABLE_GDTR, TABLE_IDTR };
 enum event_type { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE_INT = 4 };
 
 /* What the guest believes it has; the vendor code adds what the hardware needs (NE, VMXE, SVME, PG shadows). */
-enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR7, REG_PAT };
+enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG_DR7, REG_PAT };
 
 struct p2m_format;
 
@@ -117,13 +120,15 @@ struct vendor_ops {
     bool (*get_msr)(const struct vcpu *v, uint32_t index, uint64_t *value);
     bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value);
 
-    /* The event enters at the next run(). At most one per entry; the vendor re-injects what an exit interrupted itself. */
+    /*
+     * The event enters at the next run(). At most one per entry: v->arch->event_queued is set here, and by run() when it
+     * will itself inject again what the exit interrupted; run() clears it on entry.
+     */
     void (*inject)(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
-    bool (*event_queued)(const struct vcpu *v);      /* something will already be injected at the next entry */
-    /* IF set and no STI/MOV SS shadow (also false while an event is queued). */
-    bool (*interruptible)(const struct vcpu *v);
-    void (*want_window)(struct vcpu *v, bool on);    /* exit as soon as it is interruptible */
-    void (*clear_shadow)(struct vcpu *v);            /* an instruction was emulated: STI/MOV SS shadow ends */
+    /* RFLAGS.IF (for an NMI: no NMI is being handled) and no STI/MOV SS shadow. A shadow ends when software moved RIP. */
+    bool (*interruptible)(const struct vcpu *v, bool nmi);
+    /* Exit (EXIT_INTERRUPT_WINDOW) as soon as it is interruptible; v->arch->window_wanted tells what was asked for last. */
+    void (*want_window)(struct vcpu *v, bool on);
 
     void (*flush_tlb)(struct vcpu *v);               /* all of v's guest translations, at its next entry (guest's CR3, PCID ...) */
     void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
