@@ -248,6 +248,14 @@ bool frame_alloc_at(struct domain *d, mfn_t start, uint64_t count)
     return taken;
 }
 
+void INIT_CODE frame_adopt(struct domain *d, mfn_t start, uint64_t count)
+{
+    bool counted = count_pages(d, count);
+
+    ASSERT(counted && start.v < frame_limit && count <= frame_limit - start.v);
+    own(start.v, count, d->id, 0);
+}
+
 bool frame_get(mfn_t mfn, domid_t owner)
 {
     if (mfn.v >= frame_limit)

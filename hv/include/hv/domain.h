@@ -124,13 +124,25 @@ int vcpu_create(struct domain *d, uint32_t id);
 
 /* The guest asked, or crashed: all its vCPUs stop, dom0 hears VIRQ_DOM_EXC; dom0's own takes the machine along. */
 void domain_shutdown(struct domain *d, uint8_t code);
+/* DOMCTL_resumedomain: a domain that shut down (suspended) goes on. */
+void domain_resume(struct domain *d);
 /* From a guest's impossible act: one line with vCPU, rip and why, then SHUTDOWN_crash. */
 void domain_crash(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A bounded step of destruction; HYPERCALL_RESTART until it is done, then 0. LOCK_DOMCTL held. */
 int64_t domain_kill(struct domain *d);
 
-/* vcpu_info where the guest can find it: moves a vCPU's info into gfn at offset (VCPUOP_register_vcpu_info). */
+/* Prints one line per domain and vCPU (debug key q). */
+void domain_dump(void);
+
+/*
+ * vcpu_info where the guest can find it: moves a vCPU's info into gfn at offset (VCPUOP_register_vcpu_info). v is current or
+ * down. -ENXIO: bad offset; -EINVAL: registered before, v runs, or no writable RAM there.
+ */
 int vcpu_register_info(struct vcpu *v, gfn_t gfn, uint32_t offset);
+/* Back to the info that nobody sees, when the domain is dead and no CPU can still write to the old one. */
+void vcpu_release_info(struct vcpu *v);
+/* With the domain, after its last reference. */
+void vcpu_free(struct vcpu *v);
 
 static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
 {

@@ -12,7 +12,8 @@
 
 struct domain;
 
-int gnttab_init(struct domain *d, uint32_t max_frames, uint32_t max_maptrack);
+/* Limits as in xen_domctl_createdomain: negative ones mean the default. -EINVAL beyond what gnttab_max_frames= allows. */
+int gnttab_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint32_t version);
 /* Drops every mapping that d holds of others, bounded: HYPERCALL_RESTART until done, then 0. */
 int64_t gnttab_kill(struct domain *d);
 void gnttab_free(struct domain *d);
