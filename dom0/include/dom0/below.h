@@ -43,6 +43,11 @@ long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, 
  * NULL when any of them cannot be mapped (then nothing stays mapped). May be called for up to 4096 frames.
  */
 void *foreign_map(domid_t domid, const xen_pfn_t *gfns, size_t count);
+/*
+ * Maps count frames, from the first-th on, of what XENMEM_acquire_resource offers of another domain: type and id are
+ * those of xen/memory.h. NULL when that fails. foreign_unmap() undoes it.
+ */
+void *resource_map(domid_t domid, uint32_t type, uint32_t id, uint64_t first, size_t count);
 void foreign_unmap(void *p, size_t count);
 
 /* --- time and waiting ------------------------------------------------------------------------------------------ */

@@ -1,0 +1,112 @@
+/* The toolstack's hypercalls (xen.h). No state, no locking. */
+#include <dom0/below.h>
+#include <lib/string.h>
+#include <xen/errno.h>
+#include <xen/event_channel.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
+
+#include "xen.h"
+
+long domctl(uint32_t command, domid_t domid, struct xen_domctl *op)
+{
+    op->cmd = command;
+    op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
+    op->domain = domid;
+    return hypercall(__HYPERVISOR_domctl, (uintptr_t)op, 0, 0, 0, 0);
+}
+
+long domctl_plain(uint32_t command, domid_t domid)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    return domctl(command, domid, &op);
+}
+
+long sysctl(uint32_t command, struct xen_sysctl *op)
+{
+    op->cmd = command;
+    op->interface_version = XEN_SYSCTL_INTERFACE_VERSION;
+    return hypercall(__HYPERVISOR_sysctl, (uintptr_t)op, 0, 0, 0, 0);
+}
+
+bool domain_next(unsigned first, struct xen_domctl_getdomaininfo *info)
+{
+    if (first >= DOMID_FIRST_RESERVED)
+        return false;
+    struct xen_sysctl op;
+    memset(&op, 0, sizeof op);
+    op.u.getdomaininfolist.first_domain = (domid_t)first;
+    op.u.getdomaininfolist.max_domains = 1;
+    set_xen_guest_handle(op.u.getdomaininfolist.buffer, info);
+    return sysctl(XEN_SYSCTL_getdomaininfolist, &op) == 0 && op.u.getdomaininfolist.num_domains == 1;
+}
+
+bool domain_info(domid_t domid, struct xen_domctl_getdomaininfo *info)
+{
+    return domain_next(domid, info) && info->domain == domid;
+}
+
+long set_max_vcpus(domid_t domid, unsigned count)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.max_vcpus.max = count;
+    return domctl(XEN_DOMCTL_max_vcpus, domid, &op);
+}
+
+long set_max_memory(domid_t domid, uint64_t bytes)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.max_mem.max_memkb = bytes >> 10;
+    return domctl(XEN_DOMCTL_max_mem, domid, &op);
+}
+
+long set_paging_pool(domid_t domid, uint64_t bytes)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.paging_mempool.size = bytes;
+    return domctl(XEN_DOMCTL_set_paging_mempool_size, domid, &op);
+}
+
+long populate(domid_t domid, unsigned order, xen_pfn_t *gfns, unsigned count)
+{
+    struct xen_memory_reservation reservation = {.nr_extents = count, .extent_order = order, .domid = domid};
+    set_xen_guest_handle(reservation.extent_start, gfns);
+    return hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, (uintptr_t)&reservation, 0, 0, 0);
+}
+
+long set_hvm_param(domid_t domid, uint32_t index, uint64_t value)
+{
+    struct xen_hvm_param param = {.domid = domid, .index = index, .value = value};
+    return hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, (uintptr_t)&param, 0, 0, 0);
+}
+
+long alloc_unbound_port(domid_t domid)
+{
+    struct evtchn_alloc_unbound alloc = {.dom = domid, .remote_dom = 0};
+    long rc = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, (uintptr_t)&alloc, 0, 0, 0);
+    return rc ? rc : (long)alloc.port;
+}
+
+long get_context(domid_t domid, void *records, uint32_t *size)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.hvmcontext.size = *size;
+    set_xen_guest_handle(op.u.hvmcontext.buffer, (uint8_t *)records);
+    long rc = domctl(XEN_DOMCTL_gethvmcontext, domid, &op);
+    *size = op.u.hvmcontext.size;
+    return rc;
+}
+
+long set_context(domid_t domid, const void *records, uint32_t size)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.hvmcontext.size = size;
+    set_xen_guest_handle(op.u.hvmcontext.buffer, (uint8_t *)(uintptr_t)records);
+    return domctl(XEN_DOMCTL_sethvmcontext, domid, &op);
+}

@@ -1,0 +1,42 @@
+/*
+ * The hypercalls of the toolstack, one function per operation (xen/domctl.h, xen/sysctl.h, xen/memory.h,
+ * xen/hvm/hvm_op.h, xen/event_channel.h). All return what the hypervisor returned: negative errno on failure.
+ */
+#ifndef TOOL_XEN_H
+#define TOOL_XEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <xen/xen.h>
+#include <xen/domctl.h>
+#include <xen/sysctl.h>
+#include <xen/memory.h>
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE  (1ull << PAGE_SHIFT)
+
+/* Fills in command, version and domain of op. */
+long domctl(uint32_t command, domid_t domid, struct xen_domctl *op);
+/* For the commands that need nothing but the domain. */
+long domctl_plain(uint32_t command, domid_t domid);
+/* Fills in command and version of op. */
+long sysctl(uint32_t command, struct xen_sysctl *op);
+
+/* False when there is no such domain (or the hypervisor failed). */
+bool domain_info(domid_t domid, struct xen_domctl_getdomaininfo *info);
+/* The first domain whose id is >= first; false when there is none. Walk: next = info.domain + 1. */
+bool domain_next(unsigned first, struct xen_domctl_getdomaininfo *info);
+
+long set_max_vcpus(domid_t domid, unsigned count);
+long set_max_memory(domid_t domid, uint64_t bytes);
+long set_paging_pool(domid_t domid, uint64_t bytes);
+/* Returns how many of the count extents of 2^order pages at gfns are there now, or an errno. */
+long populate(domid_t domid, unsigned order, xen_pfn_t *gfns, unsigned count);
+long set_hvm_param(domid_t domid, uint32_t index, uint64_t value);
+/* A port of the domain that domain 0 may bind; the port or an errno. */
+long alloc_unbound_port(domid_t domid);
+/* The CPU and device records of xen/hvm/save.h. get with NULL gives the size that is needed in *size. */
+long get_context(domid_t domid, void *records, uint32_t *size);
+long set_context(domid_t domid, const void *records, uint32_t size);
+
+#endif
