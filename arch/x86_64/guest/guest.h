@@ -32,9 +32,11 @@ struct arch_vcpu {
     union {
         struct {
             struct vmcb *vmcb;
-            maddr_t vmcb_maddr, host_vmcb_maddr;
-            uint64_t asid_generation;
-            uint32_t asid;
+            maddr_t vmcb_maddr;
+            uint64_t asid_generation; /* of asid_cpu's counter; 0: needs a new ASID */
+            struct cpu *asid_cpu;
+            uint64_t exit_rip;        /* RIP of the last exit, to see that software moved it */
+            bool nmi_masked;          /* from an NMI's injection to the guest's IRET */
         } svm;
         struct {
             void *vmcs;
@@ -43,6 +45,7 @@ struct arch_vcpu {
             bool launched;
             uint16_t vpid;
             uint64_t cr0, cr4; /* what the guest believes */
+            uint64_t cr2, dr6; /* not switched by hardware */
             uint32_t entry_interruption, entry_error, entry_length;
             void *msr_area;
         } vmx;
