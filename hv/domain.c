@@ -59,6 +59,14 @@ struct domain *domain_next(domid_t first)
     return NULL;
 }
 
+int domain_find_target(domid_t id, struct domain **out)
+{
+    *out = domain_find(id);
+    if (!*out)
+        return -XEN_ESRCH;
+    return *out == current->domain || current->domain->privileged ? 0 : -XEN_EPERM;
+}
+
 static bool id_is_free(domid_t id)
 {
     return id < DOMID_FIRST_RESERVED && !domain_find(id);
@@ -211,6 +219,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     d->max_vcpus = config->max_vcpus;
     d->pause_count = 1;
     d->paused_by_control = true;
+    d->shared_info_gfn = INVALID_GFN;
     *d->config = *config;
     memcpy(d->handle, config->handle, sizeof d->handle);
     d->first_of_id = !(id_seen[id / 64] & 1ull << id % 64);

@@ -228,7 +228,7 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
 
 /* --- removing ------------------------------------------------------------------------------------------------ */
 
-int p2m_remove_noflush(struct domain *d, gfn_t gfn, struct p2m_entry *old)
+int p2m_remove_noflush(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old)
 {
     unsigned order = ORDER_4K;
     int error = 0;
@@ -240,22 +240,21 @@ int p2m_remove_noflush(struct domain *d, gfn_t gfn, struct p2m_entry *old)
     if (!*slot || gfn.v < d->arch->p2m_kill_next.v) {
         error = -XEN_ENOENT;
     } else {
-        if (order != ORDER_4K)
-            slot = walk_create_locked(d, gfn, ORDER_4K);
-        if (!slot) {
+        *old = read_leaf(*slot, gfn, order);
+        if (!(types & P2M_BIT(old->type)))
+            error = -XEN_EBUSY;
+        else if (order != ORDER_4K && !(slot = walk_create_locked(d, gfn, ORDER_4K)))
             error = -XEN_ENOMEM;
-        } else {
-            *old = read_leaf(*slot, gfn, ORDER_4K);
+        else
             write_entry(slot, 0);
-        }
     }
     spin_unlock(&d->arch->p2m_lock);
     return error;
 }
 
-int p2m_remove(struct domain *d, gfn_t gfn, struct p2m_entry *old)
+int p2m_remove(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old)
 {
-    int error = p2m_remove_noflush(d, gfn, old);
+    int error = p2m_remove_noflush(d, gfn, types, old);
 
     if (!error)
         p2m_flush(d);

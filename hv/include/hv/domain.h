@@ -8,6 +8,7 @@
 #ifndef HV_DOMAIN_H
 #define HV_DOMAIN_H
 
+#include <hv/cpu.h>
 #include <hv/list.h>
 #include <hv/lock.h>
 #include <hv/rcu.h>
@@ -44,11 +45,14 @@ struct vcpu {
     uint32_t pause_count;     /* LOCK_DOMAIN of domain */
     struct list ready_link;
     uint64_t affinity;        /* CPUs it may run on, bit per CPU */
-    struct timer slice_timer; /* unused by idle vCPUs */
+    uint64_t pin;             /* SCHEDOP_pin_override: stands in for affinity while not 0 */
+    uint64_t vtime;           /* ns that it ran, scaled by weight: the least goes first (hv/sched.c) */
+    ns_t charged;             /* up to when vtime counts; while it runs */
 
     /* --- time and run state, changed by the scheduler on the CPU concerned ------------------------------- */
     struct vcpu_runstate_info runstate;
     gva_t runstate_area;      /* the guest's copy, 0: none (VCPUOP_register_runstate_memory_area) */
+    gva_t time_area;          /* a second copy of vcpu_time_info, 0: none (VCPUOP_register_vcpu_time_memory_area) */
     struct timer singleshot;  /* VCPUOP_set_singleshot_timer, set_timer_op */
     struct timer periodic;
     ns_t period;
@@ -80,6 +84,7 @@ struct domain {
     bool paused_by_control;   /* DOMCTL_pausedomain, at most one of pause_count */
     bool shut_down;           /* LOCK_DOMAIN; VCPU_DOMAIN is set on all its vCPUs */
     uint8_t shutdown_code;    /* SHUTDOWN_*, valid when shut_down */
+    uint16_t sched_weight;    /* share of CPU time that its vCPUs get, each; hv/sched.h */
     volatile uint8_t dying;   /* enum domain_dying; only rises */
     uint32_t kill_step;       /* how far domain_kill has come; LOCK_DOMCTL */
 
@@ -87,6 +92,7 @@ struct domain {
     uint32_t total_pages;     /* frames owned, atomic */
     uint32_t max_pages;       /* limit of total_pages */
     struct shared_info *shared_info; /* page_alloc_shared */
+    gfn_t shared_info_gfn;    /* where the guest put it, INVALID_GFN: nowhere; LOCK_DOMAIN */
     struct e820_entry *memory_map; /* XENMEM_set_memory_map; LOCK_DOMAIN */
     uint32_t memory_map_entries;
 
@@ -108,8 +114,15 @@ enum domain_dying { DOMAIN_ALIVE, DOMAIN_DYING, DOMAIN_DEAD };
 
 extern struct domain *dom0;
 
+static inline bool vcpu_is_idle(const struct vcpu *v)
+{
+    return v->domain == &idle_domain;
+}
+
 /* The domain with that id, DOMID_SELF included; NULL. */
 struct domain *domain_find(domid_t id);
+/* Whom an operation names: the current domain, or for a privileged one any other. 0, -ESRCH, -EPERM. */
+int domain_find_target(domid_t id, struct domain **out);
 /* The next domain with id >= first, NULL past the last. RCU as domain_find. */
 struct domain *domain_next(domid_t first);
 /* One more reference; false when the domain is already being freed. */

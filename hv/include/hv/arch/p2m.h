@@ -48,11 +48,13 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
 
 /*
  * Takes the entry at gfn out, splitting a large page when need be, and flushes. *old receives what was there; its
- * reference now belongs to the caller (who does frame_put after it did what it wants). -ENOENT: P2M_NONE; -ENOMEM.
+ * reference now belongs to the caller (who does frame_put after it did what it wants). types: bits P2M_BIT(type) of
+ * what may be taken. -ENOENT: P2M_NONE; -EBUSY: another type, *old says which; -ENOMEM.
  */
-int p2m_remove(struct domain *d, gfn_t gfn, struct p2m_entry *old);
+#define P2M_BIT(type) (1u << (type))
+int p2m_remove(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old);
 /* The same for many: no flush; the caller does p2m_flush(d) before it drops any of the references. */
-int p2m_remove_noflush(struct domain *d, gfn_t gfn, struct p2m_entry *old);
+int p2m_remove_noflush(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old);
 void p2m_flush(struct domain *d);
 
 /* Highest gfn that was ever mapped (XENMEM_maximum_gpfn). */
