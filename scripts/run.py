@@ -105,7 +105,8 @@ def bochs(options):
             commands.write("continue\n")
         emulator = subprocess.Popen(["bochs", "-q", "-f", f"{work}/bochsrc", "-rc", f"{work}/go"], stdin=subprocess.DEVNULL,
                                     stdout=open(f"{work}/out", "w"), stderr=subprocess.STDOUT)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        for end in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(end, lambda *_: sys.exit(1))
         restore = raw_terminal()
         try:
             server.settimeout(20)
