@@ -1,0 +1,208 @@
+/*
+ * Reading and writing guest memory. Interface: hv/arch/guest_access.h and guest_access.h.
+ *
+ * Every access is a section between guest_access_begin() and guest_access_end(), in which pages found through the p2m
+ * cannot go away; no lock is taken. The current vCPU's pages are remembered in its gfn_cache for as long as the domain's
+ * tlb_epoch stays: an entry that disappears raises the epoch before its frame can be reused. Hypercall arguments and the
+ * page tables that lead to them are mostly found there.
+ */
+#include "guest_access.h"
+#include <hv/frame.h>
+#include <xen/errno.h>
+#include <lib/string.h>
+
+static bool readable(enum p2m_type type)
+{
+    return type != P2M_NONE && type != P2M_DEVICE;
+}
+
+static bool writable_type(enum p2m_type type)
+{
+    return type == P2M_RAM || type == P2M_SHARED || type == P2M_FOREIGN || type == P2M_GRANT_RW;
+}
+
+/* --- the current vCPU's pages ---------------------------------------------------------------------------------- */
+
+void guest_section_begin(struct vcpu *v)
+{
+    struct arch_vcpu *a = v->arch;
+
+    guest_access_begin(v->domain);
+    uint64_t epoch = v->domain->arch->tlb_epoch;
+    if (unlikely(a->gfn_cache_epoch != epoch)) {
+        for (unsigned i = 0; i < GFN_CACHE_SIZE; i++)
+            a->gfn_cache[i].tag = 0;
+        a->gfn_cache_epoch = epoch;
+    }
+}
+
+static void *find_page(struct vcpu *v, gfn_t gfn, bool writable, struct gfn_cache_entry *entry)
+{
+    struct p2m_entry found = p2m_lookup(v->domain, gfn);
+
+    if (!readable(found.type) || (writable && !writable_type(found.type)))
+        return NULL;
+    *entry = (struct gfn_cache_entry){
+        .tag = gfn.v + 1,
+        .page = (uint64_t)mfn_to_virt(found.mfn),
+        .writable = writable_type(found.type),
+    };
+    return (void *)entry->page;
+}
+
+void *gfn_page(struct vcpu *v, gfn_t gfn, bool writable)
+{
+    struct gfn_cache_entry *entry = &v->arch->gfn_cache[(gfn.v ^ gfn.v >> 5) % GFN_CACHE_SIZE];
+
+    if (likely(entry->tag == gfn.v + 1 && entry->writable >= writable))
+        return (void *)entry->page;
+    return find_page(v, gfn, writable, entry);
+}
+
+/* --- through the guest's page tables ----------------------------------------------------------------------------- */
+
+enum walk_result guest_translate(struct vcpu *v, gva_t address, uint32_t access, gpa_t *gpa, uint32_t *error_code)
+{
+    struct paging paging = read_paging(v);
+
+    guest_section_begin(v);
+    enum walk_result result = guest_walk(v, &paging, address, access, gpa, error_code);
+    guest_access_end();
+    return result;
+}
+
+static inline void transfer(void *page, void *buffer, size_t size, bool to_guest)
+{
+    if (!to_guest)
+        memcpy(buffer, page, size);
+    else if (buffer)
+        memcpy(page, buffer, size);
+    else
+        memset(page, 0, size);
+}
+
+/* buffer NULL: zeroes are written. *done: bytes copied before whatever stopped it. */
+static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer, size_t size, uint32_t access,
+                                    uint32_t *error_code, size_t *done)
+{
+    struct paging paging = read_paging(v);
+    enum walk_result result = WALK_OK;
+
+    *done = 0;
+    if (size && address.v + (size - 1) < address.v) {
+        *error_code = 0;
+        return WALK_FAULT;
+    }
+    guest_section_begin(v);
+    while (*done < size) {
+        uint64_t at = address.v + *done;
+        size_t chunk = MIN(size - *done, PAGE_SIZE - (at & ~PAGE_MASK));
+        gpa_t gpa;
+
+        result = guest_walk(v, &paging, GVA(at), access, &gpa, error_code);
+        if (result != WALK_OK)
+            break;
+        char *page = gfn_page(v, gpa_to_gfn(gpa), access & ACCESS_WRITE);
+        if (!page) {
+            result = WALK_NOT_RAM;
+            break;
+        }
+        transfer(page + (gpa.v & ~PAGE_MASK), buffer ? buffer + *done : NULL, chunk, access & ACCESS_WRITE);
+        *done += chunk;
+    }
+    guest_access_end();
+    return result;
+}
+
+static int copy_hypercall_argument(gva_t address, void *buffer, size_t size, uint32_t access)
+{
+    uint32_t error_code;
+    size_t done;
+
+    return copy_linear(current, address, buffer, size, access, &error_code, &done) == WALK_OK ? 0 : -XEN_EFAULT;
+}
+
+int copy_from_guest(void *to, gva_t from, size_t size)
+{
+    return copy_hypercall_argument(from, to, size, ACCESS_READ);
+}
+
+int copy_to_guest(gva_t to, const void *from, size_t size)
+{
+    return copy_hypercall_argument(to, (void *)from, size, ACCESS_WRITE);
+}
+
+int clear_guest(gva_t to, size_t size)
+{
+    return copy_hypercall_argument(to, NULL, size, ACCESS_WRITE);
+}
+
+enum walk_result guest_linear_access(struct vcpu *v, gva_t address, void *buffer, size_t size, uint32_t access,
+                                     uint32_t *error_code, gva_t *fault)
+{
+    size_t done;
+    enum walk_result result = copy_linear(v, address, buffer, size, access, error_code, &done);
+
+    *fault = GVA(address.v + done);
+    return result;
+}
+
+size_t fetch_guest(struct vcpu *v, uint64_t rip, void *to, size_t size)
+{
+    struct segment cs;
+    uint32_t error_code;
+    size_t done;
+
+    vendor->get_segment(v, SEG_CS, &cs);
+    gva_t address = GVA(cs.access & SEGMENT_L ? rip : (uint32_t)(cs.base + rip));
+    copy_linear(v, address, to, size, ACCESS_READ, &error_code, &done);
+    return done;
+}
+
+/* --- by guest-physical address ------------------------------------------------------------------------------------- */
+
+static int copy_physical(struct domain *d, gpa_t address, char *buffer, size_t size, bool to_guest)
+{
+    int error = 0;
+
+    if (address.v + size < address.v)
+        return -XEN_EFAULT;
+    guest_access_begin(d);
+    while (size) {
+        size_t chunk = MIN(size, PAGE_SIZE - (address.v & ~PAGE_MASK));
+        struct p2m_entry entry = p2m_lookup(d, gpa_to_gfn(address));
+
+        if (!readable(entry.type) || (to_guest && !writable_type(entry.type))) {
+            error = -XEN_EFAULT;
+            break;
+        }
+        transfer((char *)mfn_to_virt(entry.mfn) + (address.v & ~PAGE_MASK), buffer, chunk, to_guest);
+        address.v += chunk;
+        buffer += chunk;
+        size -= chunk;
+    }
+    guest_access_end();
+    return error;
+}
+
+int copy_from_gpa(struct domain *d, void *to, gpa_t from, size_t size)
+{
+    return copy_physical(d, from, to, size, false);
+}
+
+int copy_to_gpa(struct domain *d, gpa_t to, const void *from, size_t size)
+{
+    return copy_physical(d, to, (void *)from, size, true);
+}
+
+void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
+{
+    void *page = NULL;
+
+    guest_access_begin(d);
+    struct p2m_entry entry = p2m_lookup(d, gfn);
+    if ((entry.type == P2M_RAM || (entry.type == P2M_RAM_RO && !writable)) && frame_get(entry.mfn, d->id))
+        page = mfn_to_virt(entry.mfn);
+    guest_access_end();
+    return page;
+}
