@@ -16,10 +16,4 @@ struct vmexit;
  */
 void emulate_p2m_fault(struct vcpu *v, const struct vmexit *exit);
 
-/*
- * Bytes of the instruction at RIP: at most size, returns how many could be read (the page after may be missing); cheap for
- * the page that the last call read from.
- */
-size_t guest_fetch(struct vcpu *v, uint8_t *to, size_t size);
-
 #endif

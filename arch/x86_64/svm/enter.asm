@@ -1,0 +1,87 @@
+; void svm_enter(struct arch_vcpu *vcpu, maddr_t vmcb, maddr_t host_vmcb): one guest entry and exit (APM vol. 2, 15.5).
+;
+; VMRUN switches RSP, RAX, RIP, RFLAGS and the control registers; VMLOAD and VMSAVE the rest that the guest may change:
+; FS, GS, TR, LDTR and the system call MSRs. The general registers are ours to switch. GIF is clear from before the guest's
+; state is loaded until the host's is back, so that no interrupt or NMI handler meets the guest's GS. IF is set over VMRUN
+; because that is what lets physical interrupts end guest mode.
+%include "offsets.inc"
+
+extern cpu_features
+global svm_enter
+
+%macro LOAD 2
+    mov %1, [rdi + VCPU_GPR + 8 * %2]
+%endmacro
+%macro SAVE 2
+    mov [rax + VCPU_GPR + 8 * %2], %1
+%endmacro
+%macro EACH 1 ; but for RAX and RSP, which VMRUN switches; RDI last
+    %1 rcx, 1
+    %1 rdx, 2
+    %1 rbx, 3
+    %1 rbp, 5
+    %1 rsi, 6
+    %assign n 8
+    %rep 8
+        %1 r %+ n, n
+        %assign n n + 1
+    %endrep
+    %1 rdi, 7
+%endmacro
+
+section .text
+svm_enter:
+    push rbx
+    push rbp
+    push r12
+    push r13
+    push r14
+    push r15
+    push rdi
+    push rdx
+    mov rax, rsi
+    clgi
+    vmload
+    EACH LOAD
+    sti
+    vmrun
+    cli
+    vmsave
+    mov rax, [rsp]
+    vmload
+    mov rax, [rsp + 8]
+    EACH SAVE
+    stgi
+    cmp byte [rel cpu_features + FEATURES_RSB_FILL], 0 ; no RET before this
+    jne .fill_rsb
+.filled:
+    xor ecx, ecx ; nothing of the guest's is left for speculation to start from
+    xor edx, edx
+    xor esi, esi
+    xor edi, edi
+    xor r8d, r8d
+    xor r9d, r9d
+    xor r10d, r10d
+    xor r11d, r11d
+    add rsp, 16
+    pop r15
+    pop r14
+    pop r13
+    pop r12
+    pop rbp
+    pop rbx
+    ret
+
+.fill_rsb:
+    mov ecx, 16
+.pair:
+    call .first
+    int3
+.first:
+    call .second
+    int3
+.second:
+    dec ecx
+    jnz .pair
+    add rsp, 32 * 8
+    jmp .filled
