@@ -55,7 +55,8 @@ struct vcpu {
     gva_t time_area;          /* a second copy of vcpu_time_info, 0: none (VCPUOP_register_vcpu_time_memory_area) */
     struct timer singleshot;  /* VCPUOP_set_singleshot_timer, set_timer_op */
     struct timer periodic;
-    ns_t period;
+    ns_t period;              /* of the periodic timer, 0: off; with ticked under LOCK_SCHED */
+    ns_t ticked;              /* when it last fired */
     struct timer poll;        /* SCHEDOP_poll's timeout */
 
     /* --- events ---------------------------------------------------------------------------------------------- */
@@ -63,8 +64,8 @@ struct vcpu {
     struct vcpu_info *info;   /* where the guest sees it: in shared_info or registered, hypervisor-mapped */
     mfn_t info_mfn;           /* the frame held for a registered info; INVALID_MFN: in shared_info */
     evtchn_port_t virq_port[NR_VIRQS]; /* 0: unbound. LOCK_EVTCHN */
-    evtchn_port_t poll_port;  /* SCHEDOP_poll with one port; 0 none, ~0 several */
-    bool polling;
+    evtchn_port_t poll_port;  /* what SCHEDOP_poll waits for; 0: several ports */
+    bool polling;             /* atomic */
     struct evtchn_fifo_vcpu *fifo;
 };
 

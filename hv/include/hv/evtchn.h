@@ -28,9 +28,12 @@ void evtchn_send_global_virq(struct domain *d, uint32_t virq);  /* global ones, 
 /* Used by domctl/PVH building: an unbound port in d for remote to bind; port or negative errno. */
 int64_t evtchn_alloc_unbound(struct domain *d, domid_t remote);
 
-/* SCHEDOP_poll: true when the port is pending. Any port number may be asked. */
-bool evtchn_is_pending(struct domain *d, evtchn_port_t port);
-bool evtchn_port_valid(struct domain *d, evtchn_port_t port);
+/* SCHEDOP_poll. True when the port is pending, or is none that could ever be: then there is nothing to wait for. */
+bool evtchn_poll_ready(struct domain *d, evtchn_port_t port);
+/* From now on every event for v's poll_port (0: for any port of its domain) calls vcpu_unblock(v), masked or not. */
+void evtchn_poll_begin(struct vcpu *v);
+/* True when v was polling. */
+bool evtchn_poll_end(struct vcpu *v);
 
 /* True when v has an upcall that is to be injected (its info's evtchn_upcall_pending). */
 bool vcpu_upcall_pending(const struct vcpu *v);

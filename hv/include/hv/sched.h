@@ -1,26 +1,31 @@
 /*
  * The scheduler: which vCPU runs on which CPU.
  *
- * Per-CPU run queues, round robin with a time slice, weights, and idle CPUs that take work from busy ones.
- * A vCPU runs when it is not blocked, not down and neither it nor its domain is paused. Nothing here waits: a
- * vCPU that is to stop is kicked, and vcpu_is_running() says whether it has.
+ * Per-CPU run queues ordered by the time that each vCPU ran, scaled by its domain's weight; a time slice while
+ * others wait; idle CPUs take work from busy ones. A vCPU runs when it is not blocked, not down and neither it nor its
+ * domain is paused. Nothing here waits: a vCPU that is to stop is kicked, and vcpu_is_running() says whether it has.
  */
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
 
 #include <hv/list.h>
 #include <hv/lock.h>
+#include <hv/timer.h>
 #include <hv/types.h>
 
 struct cpu;
 struct vcpu;
 struct domain;
+struct vcpu_runstate_info;
 
 struct run_queue {
-    spinlock_t lock;
-    struct list ready; /* vCPUs that could run and do not, next first */
-    uint32_t count;
-    ns_t slice_end;
+    spinlock_t lock;     /* LOCK_SCHED: all of this and the run state of the vCPUs whose cpu this is */
+    struct list ready;   /* vCPUs that could run and do not, by rising vtime */
+    uint32_t count;      /* of ready */
+    struct vcpu *chosen; /* what runs here, or is about to */
+    uint64_t vtime;      /* about where the vCPUs here are; never falls */
+    struct timer slice;
+    bool sliced;         /* the slice timer runs, or has just fired */
 };
 
 /* Why a vCPU does not run: bits of vcpu->stopped, changed atomically. Zero: it may. */
@@ -30,10 +35,13 @@ struct run_queue {
 #define VCPU_DOMAIN  0x8u /* domain->pause_count > 0, or the domain is shut down or dying */
 
 void sched_cpu_init(struct cpu *cpu);
-/* 0 or -ENOMEM. The vCPU starts VCPU_DOWN. */
+/* 0 or -ENOMEM. The vCPU starts VCPU_DOWN, and VCPU_DOMAIN if its domain is paused; LOCK_DOMAIN is held or not needed. */
 int sched_vcpu_init(struct vcpu *v);
 /* The vCPU is not running and never will again. */
 void sched_vcpu_destroy(struct vcpu *v);
+
+/* Locks the run queue that v is at home on; unlock it as ->run_queue.lock of the CPU that is returned. */
+struct cpu *sched_lock_vcpu(const struct vcpu *v);
 
 /* SOFTIRQ_SCHEDULE. */
 void sched_softirq(void);
@@ -41,6 +49,8 @@ void sched_softirq(void);
 /* Clears or sets bits of v->stopped and does what follows (queue it, preempt, kick). */
 void vcpu_wake(struct vcpu *v, uint32_t bits);
 void vcpu_stop(struct vcpu *v, uint32_t bits);
+/* Ends v's block or poll. */
+void vcpu_unblock(struct vcpu *v);
 /* An event came for v: ends its block or poll, or makes it leave the guest so that the event is injected. */
 void vcpu_kick(struct vcpu *v);
 /* True while some CPU has it current: its registers are not in memory yet, or just about to be used. */
@@ -50,7 +60,7 @@ void sched_yield(void);
 /* Blocks the current vCPU unless an event is pending already; it stops at the next pass of cpu_loop(). */
 void vcpu_block_current(void);
 
-/* Nested pauses. They do not wait: see vcpu_is_running(). */
+/* Nested pauses. They do not wait: see vcpu_is_running(). They take LOCK_DOMAIN. */
 void vcpu_pause(struct vcpu *v);
 void vcpu_unpause(struct vcpu *v);
 void domain_pause(struct domain *d);
@@ -58,7 +68,31 @@ void domain_unpause(struct domain *d);
 /* True when no vCPU of d is running (d != current domain). */
 bool domain_is_stopped(const struct domain *d);
 
+/* --- what control operations set ---------------------------------------------------------------------------- */
+/* DOMCTL_scheduler_op shows it as credit2, whose weight and cap (none: 0) mean the same. */
+#define SCHED_ID             6 /* XEN_SCHEDULER_CREDIT2 */
+#define SCHED_DEFAULT_WEIGHT 256
+#define SCHED_MAX_WEIGHT     65535
+/* weight 1 .. SCHED_MAX_WEIGHT: -EINVAL. */
+int sched_set_weight(struct domain *d, uint32_t weight);
+uint32_t sched_get_weight(const struct domain *d);
+/* -EINVAL: no CPU of mask is there. mask is cut to the CPUs that are. */
+int sched_set_affinity(struct vcpu *v, uint64_t mask);
+/* SCHEDOP_pin_override: -EINVAL as above, -EBUSY when pinned already. */
+int sched_pin(struct vcpu *v, uint32_t cpu);
+int sched_unpin(struct vcpu *v);
+
+/* --- run state (hv/runstate.c) ----------------------------------------------------------------------------------- */
+/* v's times up to this moment. */
+void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
+/* Accounts the time since the last change and enters state. v's run queue is locked. */
+void runstate_change_locked(struct vcpu *v, int state, ns_t now);
+/* Writes the current vCPU's run state where the guest asked for it. */
+void runstate_publish(void);
 /* Time that v ran so far. */
-ns_t vcpu_cpu_time(const struct vcpu *v);
+ns_t vcpu_cpu_time(struct vcpu *v);
+
+/* Debug key 'r'. */
+void sched_dump(void);
 
 #endif
