@@ -20,6 +20,8 @@ void gnttab_free(struct domain *d);
 
 /* The frame behind index of d's table, grown when need be (XENMAPSPACE_grant_table, acquire_resource). */
 int gnttab_frame(struct domain *d, uint32_t index, mfn_t *mfn);
+/* How many frames the table may grow to. */
+uint32_t gnttab_max_frames(const struct domain *d);
 void gnttab_dump(void);
 
 #endif

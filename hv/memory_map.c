@@ -1,0 +1,81 @@
+/*
+ * memory_op: the memory map that a domain is told (xen/memory.h; entries as E820 gives them).
+ *
+ * Locking: the map and its size change and are read under LOCK_DOMAIN.
+ */
+#include <hv/cpu.h>
+#include <hv/domain.h>
+#include <hv/frame.h>
+#include <hv/memory.h>
+#include <xen/memory.h>
+
+/* Room for a map: MEMORY_MAP_ORDER pages. */
+#define MAX_ENTRIES ((PAGE_SIZE << MEMORY_MAP_ORDER) / sizeof(struct e820_entry))
+
+int64_t memory_get_map(uint64_t arg[6], uint64_t start)
+{
+    struct domain *d = current->domain;
+    struct xen_memory_map map;
+    int error;
+
+    if (start)
+        return -XEN_EINVAL;
+    if (copy_from_guest(&map, memory_argument(arg), sizeof map))
+        return -XEN_EFAULT;
+
+    spin_lock(&d->lock);
+    map.nr_entries = MIN(map.nr_entries, d->memory_map_entries);
+    if (!d->memory_map_entries)
+        error = -XEN_ENOSYS;
+    else
+        error = copy_to_guest(handle_gva(map.buffer), d->memory_map, map.nr_entries * sizeof d->memory_map[0]);
+    spin_unlock(&d->lock);
+    return error ? error : copy_to_guest(memory_argument(arg), &map, sizeof map);
+}
+
+int64_t memory_set_map(uint64_t arg[6], uint64_t start)
+{
+    struct xen_foreign_memory_map request;
+    struct domain *d;
+
+    if (start)
+        return -XEN_EINVAL;
+    if (copy_from_guest(&request, memory_argument(arg), sizeof request))
+        return -XEN_EFAULT;
+    if (request.map.nr_entries > MAX_ENTRIES)
+        return -XEN_EINVAL;
+    int error = domain_find_target(request.domid, &d);
+    if (error)
+        return error;
+
+    struct e820_entry *map = page_alloc(MEMORY_MAP_ORDER);
+    if (!map)
+        return -XEN_ENOMEM;
+    if (copy_from_guest(map, handle_gva(request.map.buffer), request.map.nr_entries * sizeof map[0])) {
+        page_free(map, MEMORY_MAP_ORDER);
+        return -XEN_EFAULT;
+    }
+
+    spin_lock(&d->lock);
+    struct e820_entry *old = d->memory_map;
+    d->memory_map = map;
+    d->memory_map_entries = request.map.nr_entries;
+    spin_unlock(&d->lock);
+    page_free(old, MEMORY_MAP_ORDER);
+    return 0;
+}
+
+/* Regions that firmware wants devices to reach one to one: only an IOMMU driver would know any. */
+int64_t memory_reserved_device_map(uint64_t arg[6], uint64_t start)
+{
+    struct xen_reserved_device_memory_map map;
+
+    if (start)
+        return -XEN_EINVAL;
+    if (copy_from_guest(&map, memory_argument(arg), sizeof map))
+        return -XEN_EFAULT;
+    if (map.flags & ~XENMEM_RDM_ALL)
+        return -XEN_EINVAL;
+    map.nr_entries = 0;
+    return copy_to_guest(memory_argument(arg), &map, sizeof map);
+}
