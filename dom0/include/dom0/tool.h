@@ -1,8 +1,9 @@
 /*
  * What the toolstack (dom0/tool) gives to the shell: its verbs and the names of domains.
  *
- * A verb's run() is called in the shell's thread with argv[0] the verb itself, and may switch threads. It prints its
- * own errors, one line with cause and cure, and returns the status that `echo $?` shows: 0 for success.
+ * A verb's run() is called in the shell's thread with argv[0] the verb itself, and may switch threads. It
+ * prints its own errors, one line with cause and cure, and returns the status that `echo $?` shows: 0 for
+ * success.
  */
 #ifndef DOM0_TOOL_H
 #define DOM0_TOOL_H

@@ -49,8 +49,8 @@ unsigned cpu_apic_ids(uint32_t *ids, unsigned max);
 
 #define SMP_MAX_CPUS 64
 /*
- * Starts the CPU with that APIC id by INIT-SIPI-SIPI; it runs fn(arg) with interrupts off, its APIC on and a stack of
- * 16 KiB, and halts for good when fn returns. True when it came up within a second.
+ * Starts the CPU with that APIC id by INIT-SIPI-SIPI; it runs fn(arg) with interrupts off, its APIC on and a
+ * stack of 16 KiB, and halts for good when fn returns. True when it came up within a second.
  */
 bool smp_start(uint32_t apic_id_of_cpu, void (*fn)(void *arg), void *arg);
 

@@ -105,7 +105,8 @@ static inline void interrupts_off(void)
     asm volatile("cli" : : : "memory");
 }
 
-/* Sleeps until an interrupt came and was handled; none is lost between the two instructions. Leaves them off. */
+/* Sleeps until an interrupt came and was handled; none is lost between the two instructions. Leaves them off.
+ */
 static inline void interrupts_wait(void)
 {
     asm volatile("sti; hlt; cli" : : : "memory");

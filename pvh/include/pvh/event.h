@@ -1,9 +1,9 @@
 /*
  * Event channels (xen/event_channel.h), two-level, and the shared pages.
  *
- * event_init() maps the shared info page and has events delivered as TRAP_EVENT to all CPUs. The handler of that
- * vector calls event_dispatch(); a kernel that wants no interrupts replaces it and calls event_dispatch() itself.
- * Functions that call the hypervisor return its value: negative errno, or the port.
+ * event_init() maps the shared info page and has events delivered as TRAP_EVENT to all CPUs. The handler of
+ * that vector calls event_dispatch(); a kernel that wants no interrupts replaces it and calls
+ * event_dispatch() itself. Functions that call the hypervisor return its value: negative errno, or the port.
  */
 #ifndef PVH_EVENT_H
 #define PVH_EVENT_H
@@ -17,7 +17,8 @@ extern struct shared_info *event_shared_info;
 long event_init(void);
 /* This CPU's vcpu_info; CPUs from 32 up register one with VCPUOP_register_vcpu_info at first use. */
 struct vcpu_info *event_vcpu_info(void);
-/* Has events of this vCPU delivered by HVMOP_set_evtchn_upcall_vector, through the local APIC. 0: back to the callback. */
+/* Has events of this vCPU delivered by HVMOP_set_evtchn_upcall_vector, through the local APIC. 0: back to the
+ * callback. */
 long event_upcall_vector(unsigned vcpu, unsigned vector);
 
 typedef void (*event_handler)(evtchn_port_t port, void *arg);
@@ -40,8 +41,9 @@ long event_bind_interdomain(domid_t remote, evtchn_port_t remote_port);
 long event_bind_virq(uint32_t virq, uint32_t vcpu);
 long event_bind_ipi(uint32_t vcpu);
 
-/* --- time: the clock in vcpu_info and shared info; event_init() must have run ---------------------------------- */
-uint64_t pvh_time_ns(void);   /* since the hypervisor started */
+/* --- time: the clock in vcpu_info and shared info; event_init() must have run
+ * ---------------------------------- */
+uint64_t pvh_time_ns(void);     /* since the hypervisor started */
 uint64_t pvh_wall_time_s(void); /* seconds since 1970 */
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Hypercalls (xen/arch-x86/xen.h, xen/arch-x86/cpuid.h).
  *
- * Each returns what the hypervisor returned: negative errno on failure. Pointers pass as plain numbers: memory is
- * mapped one to one, so an address is a guest-physical address too.
+ * Each returns what the hypervisor returned: negative errno on failure. Pointers pass as plain numbers:
+ * memory is mapped one to one, so an address is a guest-physical address too.
  */
 #ifndef PVH_HYPERCALL_H
 #define PVH_HYPERCALL_H

@@ -1,8 +1,8 @@
 /*
  * Memory: mapped one to one, readable, writable, executable and open to user mode.
  *
- * The low 4 GiB and all RAM are mapped, but for page 0. Page tables are shared by all CPUs. Page allocation is not
- * for interrupt handlers nor for several CPUs at a time.
+ * The low 4 GiB and all RAM are mapped, but for page 0. Page tables are shared by all CPUs. Page allocation
+ * is not for interrupt handlers nor for several CPUs at a time.
  */
 #ifndef PVH_MEMORY_H
 #define PVH_MEMORY_H
@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <xen/xen.h>
+#include <xen/arch-x86/hvm/start_info.h>
 
 #define PAGE_SIZE  4096ull
 #define PAGE_SHIFT 12
@@ -29,14 +31,18 @@ size_t page_free_count(void);
 #define PAGE_NX      (1ull << 63)
 #define PAGE_ALL     (PAGE_PRESENT | PAGE_WRITE | PAGE_USER)
 
-/* Maps one page at virtual to physical with exactly these flags (0: not present) and flushes it on this CPU. */
+/* Maps one page at virtual to physical with exactly these flags (0: not present) and flushes it on this CPU.
+ */
 bool page_map(uint64_t virtual, uint64_t physical, uint64_t flags);
 /* Maps [start, start + size) one to one, in large pages. */
 bool page_map_identity(uint64_t start, uint64_t size);
 
+/* Entry number index of the memory map, from the start info or XENMEM_memory_map; false past the last. */
+bool memory_map_entry(unsigned index, struct hvm_memmap_table_entry *entry);
 /* First byte above all that the memory map names, and at least 4 GiB. */
 uint64_t memory_top(void);
-/* Guest-physical room of size bytes where there is neither RAM nor a device, mapped; 2 MiB aligned. 0: none left. */
+/* Guest-physical room of size bytes where there is neither RAM nor a device, mapped; 2 MiB aligned. 0: none
+ * left. */
 uint64_t memory_reserve_space(uint64_t size);
 /* Bytes of RAM in the memory map. */
 uint64_t memory_total(void);

@@ -1,0 +1,156 @@
+/*
+ * Application processors (pvh/apic.h): which there are, by the ACPI MADT, and how one is started.
+ *
+ * One CPU is started at a time, by CPU 0: smp_boot and the trampoline's page have one user.
+ */
+#include <lib/string.h>
+#include <pvh/cpu.h>
+#include <pvh/event.h>
+#include <pvh/memory.h>
+#include "internal.h"
+
+#define TRAMPOLINE    0x8000ull /* kept out of the free pages with all of the first MiB */
+#define AP_STACK      16384
+#define ICR_INIT      0x4500u /* INIT, level asserted */
+#define ICR_STARTUP   0x4600u
+#define START_TIME_NS 1000000000ull
+#define SIPI_AFTER_NS 200000ull
+
+struct acpi_table {
+    char signature[4];
+    uint32_t length;
+    uint8_t revision, checksum;
+    char oem[26];
+} __attribute__((packed));
+_Static_assert(sizeof(struct acpi_table) == 36, "ACPI table header");
+
+struct acpi_rsdp {
+    char signature[8];
+    uint8_t checksum;
+    char oem[6];
+    uint8_t revision;
+    uint32_t rsdt;
+    uint32_t length;
+    uint64_t xsdt;
+} __attribute__((packed));
+
+enum madt_type { MADT_LOCAL_APIC = 0, MADT_LOCAL_X2APIC = 9 };
+
+struct madt_entry {
+    uint8_t type, length;
+    union {
+        struct {
+            uint8_t processor, id;
+            uint32_t flags;
+        } __attribute__((packed)) apic;
+        struct {
+            uint16_t reserved;
+            uint32_t id, flags;
+        } __attribute__((packed)) x2apic;
+    };
+} __attribute__((packed));
+
+extern const char smp_trampoline[], smp_trampoline_end[];
+
+/* Read by entry.asm in this order. */
+struct {
+    void *stack;
+    void (*enter)(void *arg);
+    void *arg;
+} smp_boot;
+
+static struct {
+    void (*fn)(void *arg);
+    void *arg;
+    void *fault_stack;
+    unsigned index;
+    bool up;
+} starting;
+static unsigned cpu_count = 1;
+
+static const struct acpi_table *find_madt(void)
+{
+    const struct acpi_rsdp *rsdp = (const void *)pvh_start_info->rsdp_paddr;
+    if (!rsdp || memcmp(rsdp->signature, "RSD PTR ", 8) || rsdp->revision < 2)
+        return NULL;
+    const struct acpi_table *xsdt = (const void *)rsdp->xsdt;
+    for (uint32_t at = sizeof *xsdt; at + 8 <= xsdt->length; at += 8) {
+        uint64_t address;
+        memcpy(&address, (const char *)xsdt + at, sizeof address);
+        const struct acpi_table *table = (const void *)address;
+        if (!memcmp(table->signature, "APIC", 4))
+            return table;
+    }
+    return NULL;
+}
+
+unsigned cpu_apic_ids(uint32_t *ids, unsigned max)
+{
+    const struct acpi_table *madt = find_madt();
+    unsigned count = 0;
+    if (!madt)
+        return 0;
+    for (uint32_t at = sizeof *madt + 8; at + 2 <= madt->length;) {
+        const struct madt_entry *entry = (const void *)((const char *)madt + at);
+        bool is_x2apic = entry->type == MADT_LOCAL_X2APIC;
+        if (entry->length < 2)
+            break;
+        at += entry->length;
+        if (!is_x2apic && entry->type != MADT_LOCAL_APIC)
+            continue;
+        if (!((is_x2apic ? entry->x2apic.flags : entry->apic.flags) & 1))
+            continue;
+        if (count < max)
+            ids[count] = is_x2apic ? entry->x2apic.id : entry->apic.id;
+        count++;
+    }
+    return count;
+}
+
+static void ap_main(void *unused)
+{
+    (void)unused;
+    void (*fn)(void *arg) = starting.fn;
+    void *arg = starting.arg;
+    trap_init_cpu(starting.index, starting.fault_stack);
+    apic_init();
+    __atomic_store_n(&starting.up, true, __ATOMIC_RELEASE);
+    fn(arg);
+    for (;;)
+        asm volatile("cli; hlt");
+}
+
+static bool wait_until_up(uint64_t ns)
+{
+    uint64_t end = pvh_time_ns() + ns;
+    while (!__atomic_load_n(&starting.up, __ATOMIC_ACQUIRE)) {
+        if (pvh_time_ns() >= end)
+            return false;
+        cpu_pause();
+    }
+    return true;
+}
+
+bool smp_start(uint32_t apic_id_of_cpu, void (*fn)(void *arg), void *arg)
+{
+    char *stack = page_alloc(AP_STACK / PAGE_SIZE + 1);
+    if (!stack || cpu_count == SMP_MAX_CPUS || event_init())
+        return false;
+    apic_init();
+    memcpy((void *)TRAMPOLINE, smp_trampoline, (size_t)(smp_trampoline_end - smp_trampoline));
+    smp_boot.stack = stack + PAGE_SIZE + AP_STACK;
+    smp_boot.enter = ap_main;
+    starting.fn = fn;
+    starting.arg = arg;
+    starting.fault_stack = stack + PAGE_SIZE;
+    starting.index = cpu_count++;
+    __atomic_store_n(&starting.up, false, __ATOMIC_RELEASE);
+    uint64_t target = (uint64_t)apic_id_of_cpu << 32;
+    apic_icr(target | ICR_INIT);
+    wait_until_up(SIPI_AFTER_NS);
+    apic_icr(target | ICR_STARTUP | TRAMPOLINE >> PAGE_SHIFT);
+    if (wait_until_up(SIPI_AFTER_NS))
+        return true;
+    apic_icr(target | ICR_STARTUP | TRAMPOLINE >> PAGE_SHIFT);
+    return wait_until_up(START_TIME_NS);
+}
