@@ -22,7 +22,7 @@ fi
 [ "${1:-}" != --fetch ] || { echo "$cache/xen"; exit; }
 
 # Xen starts a PVH dom0 only where there is an IOMMU.
-exec qemu-system-x86_64 -machine q35 -device amd-iommu -accel tcg -cpu EPYC,+svm,+npt,-monitor,-rdtscp \
+exec qemu-system-x86_64 -machine q35 -device amd-iommu -accel tcg -cpu EPYC,+svm,+npt,-monitor,-rdtscp,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec \
     -m "${MEM:-1024}" -display none -nic none -chardev stdio,id=console,mux=on,signal=off -serial chardev:console \
     -mon chardev=console -echr 0x14 -kernel "$cache/xen" -initrd "${DOM0:-build/dom0}${archive:+,$archive}" \
     -append "dom0=pvh dom0_mem=${DOM0_MEM:-256M} console=com1 com1=115200,8n1 noreboot loglvl=all guest_loglvl=all ${CMDLINE:-}" "$@"

@@ -15,6 +15,9 @@ import termios
 import tty
 
 OVMF = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/qemu/OVMF.fd"]
+# An AMD machine; what follows the rdtscp is what TCG would warn that it lacks.
+AMD_CPU = ("EPYC,+svm,+npt,-monitor,-rdtscp,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,"
+           "-nrip-save,-xsavec")
 COMMAND_LINE = "com1=115200,8n1 console=com1,vga"
 
 BOCHSRC = """\
@@ -67,7 +70,7 @@ def qemu(options):
     command = ["qemu-system-x86_64", "-machine", "q35", "-m", str(options.mem), "-smp", str(options.smp),
                "-display", "none", "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
                "-mon", "chardev=console", "-echr", "0x14", "-nic", "none", "-accel", options.accel]
-    command += ["-cpu", "host" if options.accel == "kvm" else "EPYC,+svm,+npt,-monitor,-rdtscp"]
+    command += ["-cpu", "host" if options.accel == "kvm" else AMD_CPU]
     if options.icount:
         command += ["-icount", "shift=0"]
     if options.once:
