@@ -71,11 +71,11 @@ bool config_fail(const struct guest_config *config, const char *key, struct why 
 static void warn_of_ignored_keys(const struct guest_config *config)
 {
     for (const struct cfg_setting *s = config->cfg.settings; s; s = s->next) {
-        char where[80];
+        char where[80], word[WORD_TEXT];
         if (among(known_keys, s->key) || among(silent_keys, s->key))
             continue;
         place(config, s, where, sizeof where);
-        const char *nearest = nearest_word(s->key, key_at);
+        const char *nearest = nearest_word(s->key, key_at, word);
         if (nearest)
             print("warning: %s%s is not a key that is known here and is ignored; did you mean %s?\n", where, s->key,
                   nearest);
@@ -130,7 +130,8 @@ static bool read_action(const struct guest_config *config, const char *key, enum
     if (!strcmp(text, "coredump-destroy") || !strcmp(text, "coredump-restart"))
         return config_fail(config, key, why, "there is no disk to dump to: use %s, or preserve to look at it",
                            text + strlen("coredump-"));
-    const char *nearest = nearest_word(text, action_at);
+    char word[WORD_TEXT];
+    const char *nearest = nearest_word(text, action_at, word);
     return config_fail(config, key, why, "%s%s%sit is destroy, restart, rename-restart or preserve",
                        nearest ? "did you mean " : "", nearest ? nearest : "", nearest ? "? " : "");
 }

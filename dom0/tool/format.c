@@ -88,17 +88,19 @@ const char *format_uptime(char buf[UPTIME_TEXT], uint64_t seconds, bool brief)
     return buf;
 }
 
-const char *nearest_word(const char *text, const char *(*next)(size_t i))
+const char *nearest_word(const char *text, const char *(*at)(size_t i), char buf[WORD_TEXT])
 {
-    const char *best = NULL, *word;
-    /* A word of two letters is two edits from every other one: that is no likeness. */
+    const char *word;
+    bool found = false;
+    /* A word of three letters is two edits from many others: that is no likeness. */
     unsigned limit = strlen(text) < 4 ? 2 : 3;
-    for (size_t i = 0; (word = next(i)); i++) {
+    for (size_t i = 0; (word = at(i)); i++) {
         unsigned distance = edit_distance(text, word);
         if (distance < limit) {
             limit = distance;
-            best = word;
+            found = true;
+            strlcpy(buf, word, WORD_TEXT);
         }
     }
-    return best;
+    return found ? buf : NULL;
 }

@@ -26,7 +26,11 @@ void make_uuid(xen_domain_handle_t uuid);
 /* As xl uptime: "2 days,  3:04:05"; brief leaves the seconds out. Returns buf. */
 const char *format_uptime(char buf[UPTIME_TEXT], uint64_t seconds, bool brief);
 
-/* The word of words that is at most two edits away from text, NULL when none is. next(i) gives NULL past the last. */
-const char *nearest_word(const char *text, const char *(*next)(size_t i));
+#define WORD_TEXT 64
+/*
+ * The word nearest to text, copied to buf, when one is near enough to be what was meant; NULL otherwise. at(i) gives
+ * the i-th word, which need not stay valid, or NULL past the last.
+ */
+const char *nearest_word(const char *text, const char *(*at)(size_t i), char buf[WORD_TEXT]);
 
 #endif

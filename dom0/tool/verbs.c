@@ -1,0 +1,210 @@
+/* The table of verbs, their options and their help (verbs.h, dom0/tool.h). Constant tables only; no locking. */
+#include <lib/string.h>
+
+#include "domain.h"
+#include "format.h"
+#include "nodes.h"
+#include "verbs.h"
+
+static int verb_help(int argc, char **argv);
+
+const struct tool_verb tool_verbs[] = {
+    {"console", "DOMAIN", "Join a domain's console; Ctrl-] leaves it", verb_console, true, false},
+    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "Create a domain from a configuration", verb_create, false, true},
+    {"destroy", "DOMAIN", "End a domain at once, without asking it", verb_destroy, true, false},
+    {"dmesg", "[-c]", "Show the hypervisor's messages", verb_dmesg, false, false},
+    {"domid", "NAME", "Show the id of a domain", verb_domid, true, false},
+    {"domname", "ID", "Show the name of a domain", verb_domname, false, false},
+    {"help", "[VERB]", "List the verbs, or explain one", verb_help, false, false},
+    {"info", "[FIELD]", "Show the machine and the hypervisor", verb_info, false, false},
+    {"list", "[-l] [-v] [DOMAIN]", "List all domains or one", verb_list, true, false},
+    {"mem-max", "DOMAIN SIZE", "Set how much memory a domain may have", verb_mem_max, true, false},
+    {"pause", "DOMAIN", "Stop a domain's CPUs", verb_pause, true, false},
+    {"reboot", "[-w] -a|DOMAIN", "Ask a domain to reboot", verb_reboot, true, false},
+    {"rename", "DOMAIN NEWNAME", "Give a domain another name", verb_rename, true, false},
+    {"shutdown", "[-w] -a|DOMAIN", "Ask a domain to shut down", verb_shutdown, true, false},
+    {"store-list", "[-p] PATH...", "List the children of a node in the store", verb_store_list, false, false},
+    {"store-ls", "[-f] [PATH]", "Show the store below a node", verb_store_ls, false, false},
+    {"store-read", "[-p] PATH...", "Show the value of a node in the store", verb_store_read, false, false},
+    {"store-rm", "PATH...", "Remove a node from the store", verb_store_rm, false, false},
+    {"store-write", "PATH VALUE...", "Write a node in the store", verb_store_write, false, false},
+    {"unpause", "DOMAIN", "Let a paused domain run", verb_unpause, true, false},
+    {"uptime", "[-s] [DOMAIN...]", "Show how long domains have been running", verb_uptime, true, false},
+    {"vcpu-list", "[DOMAIN...]", "List the virtual CPUs of all domains or some", verb_vcpu_list, true, false},
+};
+const size_t tool_verb_count = sizeof tool_verbs / sizeof tool_verbs[0];
+
+void tool_init(void)
+{
+    nodes_make_own();
+}
+
+static const struct tool_verb *verb_find(const char *name)
+{
+    for (size_t i = 0; i < tool_verb_count; i++)
+        if (!strcmp(tool_verbs[i].name, name))
+            return &tool_verbs[i];
+    return NULL;
+}
+
+static const char *verb_at(size_t i)
+{
+    return i < tool_verb_count ? tool_verbs[i].name : NULL;
+}
+
+int verb_failed(const char *verb, const struct why *why)
+{
+    print("%s: %s\n", verb, why->text);
+    return FAILED;
+}
+
+int verb_failed_on(const char *verb, const char *what, const struct why *why)
+{
+    print("%s: %s: %s\n", verb, what, why->text);
+    return FAILED;
+}
+
+bool domain_operand(const char *verb, const char *operand, domid_t *domid)
+{
+    struct why why;
+    if (domain_find(operand, domid, &why))
+        return true;
+    verb_failed(verb, &why);
+    return false;
+}
+
+static void print_usage(const char *name)
+{
+    const struct tool_verb *verb = verb_find(name);
+    print("usage: %s %s\n", name, verb ? verb->usage : "");
+}
+
+static void print_help(const char *name, const struct option *options, size_t count)
+{
+    const struct tool_verb *verb = verb_find(name);
+    print_usage(name);
+    print("%s.\n", verb ? verb->help : "");
+    for (size_t i = 0; i < count; i++) {
+        char letter[] = {'-', options[i].letter, '\0'};
+        print("  %-2s%s%s%-*s %s\n", options[i].letter ? letter : "",
+              options[i].letter && options[i].word ? ", " : "  ", options[i].word ? "--" : "",
+              options[i].word ? 10 : 12, options[i].word ? options[i].word : "", options[i].help);
+    }
+}
+
+static const struct option *option_by_word(const char *word, const struct option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (options[i].word && !strcmp(options[i].word, word))
+            return &options[i];
+    return NULL;
+}
+
+static const struct option *option_by_letter(char letter, const struct option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (options[i].letter == letter)
+            return &options[i];
+    return NULL;
+}
+
+enum taken { TAKEN, HELP, UNKNOWN };
+
+/* One argument that starts with a hyphen: a word, or letters in a row. */
+static enum taken take_one(const char *argument, const struct option *options, size_t count)
+{
+    if (argument[1] == '-') {
+        const struct option *option = option_by_word(argument + 2, options, count);
+        if (option)
+            *option->set = true;
+        return option ? TAKEN : strcmp(argument, "--help") ? UNKNOWN : HELP;
+    }
+    for (const char *letter = argument + 1; *letter; letter++) {
+        const struct option *option = option_by_letter(*letter, options, count);
+        if (!option)
+            return *letter == 'h' ? HELP : UNKNOWN;
+        *option->set = true;
+    }
+    return TAKEN;
+}
+
+int take_options(int argc, char **argv, const struct option *options, size_t count, int least, int most, int *status)
+{
+    int operands = 0;
+    bool ended = false;
+    *status = USAGE;
+    for (int i = 1; i < argc; i++) {
+        if (ended || argv[i][0] != '-' || !argv[i][1]) {
+            argv[++operands] = argv[i];
+            continue;
+        }
+        if (!strcmp(argv[i], "--")) {
+            ended = true;
+            continue;
+        }
+        enum taken taken = take_one(argv[i], options, count);
+        if (taken == TAKEN)
+            continue;
+        if (taken == HELP) {
+            print_help(argv[0], options, count);
+            *status = DONE;
+        } else {
+            print("%s: unknown option %s; ", argv[0], argv[i]);
+            print_usage(argv[0]);
+        }
+        return -1;
+    }
+    if (operands < least || (most >= 0 && operands > most)) {
+        print("%s: %s; ", argv[0], operands < least ? "something is missing" : "too many arguments");
+        print_usage(argv[0]);
+        return -1;
+    }
+    return operands;
+}
+
+void print_text(const char *text, size_t length)
+{
+    char line[128];
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++) {
+        char c = text[i];
+        if (n > sizeof line - 8) {
+            print("%.*s", (int)n, line);
+            n = 0;
+        }
+        if ((c >= ' ' && c <= '~') || c == '\n' || c == '\t') {
+            line[n++] = c;
+        } else if (c != '\r') {
+            static const char digits[] = "0123456789abcdef";
+            line[n++] = '\\';
+            line[n++] = 'x';
+            line[n++] = digits[(unsigned char)c >> 4];
+            line[n++] = digits[c & 15];
+        }
+    }
+    print("%.*s", (int)n, line);
+}
+
+static int verb_help(int argc, char **argv)
+{
+    int status, operands = take_options(argc, argv, NULL, 0, 0, 1, &status);
+    if (operands < 0)
+        return status;
+    if (!operands) {
+        for (size_t i = 0; i < tool_verb_count; i++)
+            print("  %-12s %s\n", tool_verbs[i].name, tool_verbs[i].help);
+        print("VERB -h explains a verb.\n");
+        return DONE;
+    }
+    const struct tool_verb *verb = verb_find(argv[1]);
+    if (verb) {
+        char *arguments[] = {argv[1], "-h", NULL};
+        return verb->run(2, arguments);
+    }
+    char word[WORD_TEXT];
+    if (nearest_word(argv[1], verb_at, word))
+        print("help: there is no verb %s: did you mean %s?\n", argv[1], word);
+    else
+        print("help: there is no verb %s: help lists them\n", argv[1]);
+    return FAILED;
+}
