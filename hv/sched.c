@@ -371,7 +371,7 @@ void vcpu_block_current(void)
     struct vcpu *v = current;
     __atomic_fetch_or(&v->stopped, VCPU_BLOCKED, __ATOMIC_SEQ_CST);
     /* An event's sender sets the pending bit first and then looks for VCPU_BLOCKED. */
-    if (vcpu_upcall_pending(v))
+    if (arch_event_pending(v))
         __atomic_fetch_and(&v->stopped, ~VCPU_BLOCKED, __ATOMIC_SEQ_CST);
     else
         softirq_raise(SOFTIRQ_SCHEDULE);

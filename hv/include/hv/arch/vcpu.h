@@ -40,8 +40,11 @@ void arch_vcpu_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info);
 void arch_upcall(struct vcpu *v);
 int arch_set_upcall_vector(struct vcpu *v, uint32_t vector);       /* -EINVAL */
 int arch_set_callback_via(struct domain *d, uint64_t via);         /* HVM_PARAM_CALLBACK_IRQ; -EINVAL, -EOPNOTSUPP */
-/* The vCPU could take an interrupt now if it were given one (for SCHEDOP_block). */
-bool arch_interrupt_deliverable(const struct vcpu *v);
+/*
+ * Something waits that v would take at its next entry: an NMI, INIT or SIPI, or, with interrupts enabled, an interrupt or
+ * an upcall. Then it does not block: HLT, SCHEDOP_block and SCHEDOP_poll all come through vcpu_block_current().
+ */
+bool arch_event_pending(const struct vcpu *v);
 
 /* Fills time fields of v's vcpu_time_info for this CPU (xen.h); called on switch-in and when info moves. */
 void arch_update_time_info(struct vcpu *v);
