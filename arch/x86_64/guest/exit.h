@@ -14,20 +14,12 @@ void exit_dispatch(struct vcpu *v, const struct vmexit *exit);
 void inject_events(struct vcpu *v);
 /* An event that was to be injected again gives way to another: it becomes pending once more. */
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector);
-/* The instruction at RIP faults. RIP stays. */
-#define VECTOR_DB 1
-#define VECTOR_BP 3
-#define VECTOR_UD 6
-#define VECTOR_DF 8
-#define VECTOR_GP 13
-#define VECTOR_PF 14
-#define VECTOR_AC 17
-#define VECTOR_MC 18
+/* The instruction at RIP faults. RIP stays. Vectors: enum trap. */
 void inject_exception(struct vcpu *v, uint8_t vector);                          /* without error code */
 void inject_exception_error(struct vcpu *v, uint8_t vector, uint32_t error_code);
 void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);  /* sets CR2 */
 
-/* guest/decode.c, guest/exit.c: RIP moves past the instruction, wrapped to the mode's width; shadows end. */
+/* guest/exit.c: RIP moves past an instruction that was carried out, wrapped to the mode's width; a single step traps. */
 void advance_rip(struct vcpu *v, unsigned length);
 
 /* guest/cpuid.c */
@@ -56,7 +48,13 @@ void exit_io(struct vcpu *v, const struct vmexit *exit);
 int io_domain_init(struct domain *d);     /* dom0's bitmap of ports; 0 or -ENOMEM */
 void io_domain_free(struct domain *d);
 
+/* guest/run.c */
+#define DR7_ENABLED 0xffull
+void debug_registers_load(struct vcpu *v);
+void run_forget(const struct vcpu *v);
+
 /* guest/fpu.c */
+void fpu_cpu_init(void);                  /* XCR0 as wide as guests may use it */
 int fpu_vcpu_create(struct vcpu *v);      /* 0 or -ENOMEM */
 void fpu_vcpu_free(struct vcpu *v);
 void fpu_save(struct vcpu *v);
