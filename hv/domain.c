@@ -43,7 +43,7 @@ struct domain *domain_find(domid_t id)
     if (id >= DOMID_FIRST_RESERVED)
         return NULL;
 
-    struct domain **slot = table_slot(id);
+    struct domain **slot = table_slot((domid_t)index_nospec(id, DOMID_FIRST_RESERVED));
     return slot ? __atomic_load_n(slot, __ATOMIC_ACQUIRE) : NULL;
 }
 

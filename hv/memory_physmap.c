@@ -5,7 +5,7 @@
  * A page that stood at the place before goes: RAM returns to the allocator, special pages are unhooked. Grant mappings and
  * device registers stay what they are. Foreign frames and resources may be mapped by privileged domains only.
  *
- * Locking: LOCK_DOMAIN for shared_info_gfn; the p2m's own lock otherwise. A guest whose vCPUs work on one place at the
+ * Locking: LOCK_DOMAIN while a special page moves, of which there is one place at a time; the p2m's own lock otherwise. A guest whose vCPUs work on one place at the
  * same time gets one order or the other, never a lost reference.
  */
 #include <hv/arch/p2m.h>
@@ -57,6 +57,18 @@ static int place_page(struct domain *d, gfn_t gfn, mfn_t mfn, enum p2m_type type
     return error;
 }
 
+/* Takes a special page from its old place, unless the guest has put something else there since. */
+static void unhook_page(struct domain *d, gfn_t gfn, mfn_t mfn)
+{
+    if (gfn.v == INVALID_GFN.v)
+        return;
+    guest_access_begin(d);
+    struct p2m_entry entry = p2m_lookup(d, gfn);
+    guest_access_end();
+    if (entry.type == P2M_SHARED && entry.mfn.v == mfn.v)
+        drop_page(d, gfn, P2M_BIT(P2M_SHARED));
+}
+
 static int place_shared_info(struct domain *d, uint64_t index, gfn_t gfn)
 {
     mfn_t mfn = virt_to_mfn(d->shared_info);
@@ -64,8 +76,7 @@ static int place_shared_info(struct domain *d, uint64_t index, gfn_t gfn)
     if (index != 0)
         return -XEN_EINVAL;
     spin_lock(&d->lock);
-    if (d->shared_info_gfn.v != INVALID_GFN.v)
-        drop_page(d, d->shared_info_gfn, P2M_BIT(P2M_SHARED));
+    unhook_page(d, d->shared_info_gfn, mfn);
     d->shared_info_gfn = INVALID_GFN;
     frame_get_held(mfn);
     int error = place_page(d, gfn, mfn, P2M_SHARED);
@@ -84,8 +95,14 @@ static int place_grant_table(struct domain *d, uint64_t index, gfn_t gfn)
     int error = gnttab_frame(d, (uint32_t)index, &mfn);
     if (error)
         return error;
+    spin_lock(&d->lock);
+    unhook_page(d, gnttab_set_gfn(d, (uint32_t)index, INVALID_GFN), mfn);
     frame_get_held(mfn);
-    return place_page(d, gfn, mfn, P2M_SHARED);
+    error = place_page(d, gfn, mfn, P2M_SHARED);
+    if (!error)
+        gnttab_set_gfn(d, (uint32_t)index, gfn);
+    spin_unlock(&d->lock);
+    return error;
 }
 
 /* Moves a page of RAM. */

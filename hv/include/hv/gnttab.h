@@ -20,6 +20,10 @@ void gnttab_free(struct domain *d);
 
 /* The frame behind index of d's table, grown when need be (XENMAPSPACE_grant_table, acquire_resource). */
 int gnttab_frame(struct domain *d, uint32_t index, mfn_t *mfn);
+/* Makes the table at least that many frames large. -EINVAL beyond its limit, -ENOMEM. */
+int gnttab_grow(struct domain *d, uint32_t frames);
+/* Notes where the guest has put a frame that exists; returns where it was before (INVALID_GFN: nowhere). */
+gfn_t gnttab_set_gfn(struct domain *d, uint32_t index, gfn_t gfn);
 /* How many frames the table may grow to. */
 uint32_t gnttab_max_frames(const struct domain *d);
 void gnttab_dump(void);

@@ -90,8 +90,19 @@ static inline maddr_t mfn_to_maddr(mfn_t mfn)
 #define READ_ONCE(x)     (*(const volatile __typeof__(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
+/*
+ * An index that was checked against limit, made 0 where a CPU only guesses that the check went well (Spectre v1). For
+ * indices that a guest chooses.
+ */
+static inline uint64_t index_nospec(uint64_t index, uint64_t limit)
+{
+    asm volatile("" : "+r"(index)); /* the compiler must not conclude anything from the check */
+    return index & (uint64_t)((int64_t)~(index | (limit - 1 - index)) >> 63);
+}
+
 /* Code and data that are freed after boot. */
 #define INIT_CODE __attribute__((section(".init.text"), cold))
 #define INIT_DATA __attribute__((section(".init.data")))
+#define INIT_BSS  __attribute__((section(".bss.init")))
 
 #endif
