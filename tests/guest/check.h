@@ -1,6 +1,6 @@
 /*
- * What every test guest shares: checks that say what went wrong, the verdict line that the runner looks for, and the
- * thinnest names for hypercalls. What is expected here is what Xen 4.17 was seen to do.
+ * What every test guest shares: checks that say what went wrong, the verdict line that the runner looks for,
+ * and the thinnest names for hypercalls. What is expected here is what Xen 4.17 was seen to do.
  */
 #ifndef TESTS_GUEST_CHECK_H
 #define TESTS_GUEST_CHECK_H
@@ -49,9 +49,9 @@ static inline int verdict(const char *name)
 }
 
 /* A hypercall that takes a command and a pointer: OP(memory_op, XENMEM_memory_map, &map). */
-#define OP(name, command, argument) \
+#define OP(name, command, argument)                                                                          \
     hypercall(__HYPERVISOR_##name, (command), (uint64_t)(uintptr_t)(argument), 0, 0, 0)
-#define VCPUOP(command, vcpu, argument) \
+#define VCPUOP(command, vcpu, argument)                                                                      \
     hypercall(__HYPERVISOR_vcpu_op, (command), (vcpu), (uint64_t)(uintptr_t)(argument), 0, 0)
 
 /* An address that no memory map has and no page table maps. */

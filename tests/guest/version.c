@@ -28,7 +28,8 @@ int main(void)
     struct xen_compile_info compile;
     memset(&compile, 'x', sizeof(compile));
     EXPECT_EQ(VERSION(XENVER_compile_info, &compile), 0);
-    EXPECT(ends(compile.compiler, sizeof(compile.compiler)) && ends(compile.compile_date, sizeof(compile.compile_date)));
+    EXPECT(ends(compile.compiler, sizeof(compile.compiler)) &&
+           ends(compile.compile_date, sizeof(compile.compile_date)));
 
     xen_changeset_info_t changeset;
     EXPECT_EQ(VERSION(XENVER_changeset, changeset), 0);

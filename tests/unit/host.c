@@ -1,5 +1,6 @@
 /*
- * Linked into every unit test: what the host's C library may lack of lib/string.h, and the choice of one test.
+ * Linked into every unit test: what the host's C library may lack of lib/string.h, and the choice of one
+ * test.
  *
  * TEST=name in the environment runs only that test of the file; tests/conftest.py does so for each one.
  */
