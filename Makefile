@@ -7,6 +7,10 @@ OBJCOPY := $(CROSS_COMPILE)objcopy
 NM      := $(CROSS_COMPILE)nm
 NASM    := nasm
 DEBUG   ?= 0
+VERSION := 0.1
+# V=1 shows whole commands
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@printf '  %-8s%s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -21,7 +25,7 @@ COMMON_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmi
     -fcf-protection=none -ffunction-sections -fdata-sections -mno-red-zone -mgeneral-regs-only -MMD -MP
 HV_CFLAGS     = $(COMMON_CFLAGS) -mcmodel=kernel -fstack-protector-strong -mstack-protector-guard=global \
     -mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables -Wframe-larger-than=1024 \
-    -DHV_DEBUG=$(DEBUG) -Ihv/include -Iarch/$(ARCH)/include
+    -DHV_DEBUG=$(DEBUG) -DHOSPES_VERSION='"$(VERSION)"' -Ihv/include -Iarch/$(ARCH)/include
 # A kernel that runs as a domain: dom0 and the test guests.
 PVH_CFLAGS    = $(COMMON_CFLAGS) -mcmodel=small -fstack-protector-strong -mstack-protector-guard=global \
     -Ipvh/include -Idom0/include -Idrivers/include
@@ -49,46 +53,57 @@ $(B)/include/xen:
 # --- the hypervisor --------------------------------------------------------------------------------------------
 $(B)/hv/%.c.o: %.c | $(B)/include/xen
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(HV_CFLAGS) -c -o $@ $<
 
 $(B)/hv/%.asm.o: %.asm $(B)/hv/offsets.inc
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -Werror -I$(B)/hv/ -MD $(@:.o=.d) -o $@ $<
+	$(call say,NASM)
+	$(Q)$(NASM) -f elf64 -g -F dwarf -Werror -I$(B)/hv/ -MD $(@:.o=.d) -o $@ $<
 
 $(B)/hv/offsets.inc: arch/$(ARCH)/offsets.c | $(B)/include/xen
 	@mkdir -p $(@D)
-	$(CC) $(HV_CFLAGS) -MF $(B)/hv/offsets.d -MT $@ -S -o $(B)/hv/offsets.s $<
-	sed -n 's/^.*@@\([A-Za-z0-9_]*\) \$$*\(-*[0-9]*\).*/%define \1 \2/p' $(B)/hv/offsets.s > $@
+	$(call say,GEN)
+	$(Q)$(CC) $(HV_CFLAGS) -MF $(B)/hv/offsets.d -MT $@ -S -o $(B)/hv/offsets.s $<
+	$(Q)sed -n 's/^.*@@\([A-Za-z0-9_]*\) \$$*\(-*[0-9]*\).*/%define \1 \2/p' $(B)/hv/offsets.s > $@
 
 # Linked twice: the first pass gives the addresses for the table of function names that backtraces print.
 $(B)/hv/symbols0.c: scripts/symbols.sh
 	@mkdir -p $(@D)
-	scripts/symbols.sh < /dev/null > $@
+	$(call say,GEN)
+	$(Q)scripts/symbols.sh < /dev/null > $@
 $(B)/hospes.pass1: $(HV_OBJ) $(B)/hv/symbols0.c linker.ld
-	$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols0.o $(B)/hv/symbols0.c
-	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols0.o
+	$(call say,LD)
+	$(Q)$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols0.o $(B)/hv/symbols0.c
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols0.o
 $(B)/hospes: $(B)/hospes.pass1 scripts/symbols.sh linker.ld
-	$(NM) -n $< | scripts/symbols.sh > $(B)/hv/symbols1.c
-	$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols1.o $(B)/hv/symbols1.c
-	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols1.o
+	$(call say,LD)
+	$(Q)$(NM) -n $< | scripts/symbols.sh > $(B)/hv/symbols1.c
+	$(Q)$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols1.o $(B)/hv/symbols1.c
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols1.o
 $(B)/hospes32: $(B)/hospes
-	$(OBJCOPY) -O elf32-i386 --strip-debug $< $@
+	$(call say,OBJCOPY)
+	$(Q)$(OBJCOPY) -O elf32-i386 --strip-debug $< $@
 
 # --- kernels that run as domains -----------------------------------------------------------------------------------
 $(B)/pvh/%.c.o: %.c | $(B)/include/xen
 	@mkdir -p $(@D)
-	$(CC) $(PVH_CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(PVH_CFLAGS) -c -o $@ $<
 
 $(B)/pvh/%.asm.o: %.asm
 	@mkdir -p $(@D)
-	$(NASM) -f elf64 -g -F dwarf -Werror -MD $(@:.o=.d) -o $@ $<
+	$(call say,NASM)
+	$(Q)$(NASM) -f elf64 -g -F dwarf -Werror -MD $(@:.o=.d) -o $@ $<
 
 $(B)/dom0: $(PVH_OBJ) $(DOM0_OBJ) pvh/linker.ld
-	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $(PVH_OBJ) $(DOM0_OBJ)
+	$(call say,LD)
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $(PVH_OBJ) $(DOM0_OBJ)
 
 $(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
-	$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
+	$(call say,LD)
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
 
 # --- unit tests: the real sources on the host -----------------------------------------------------------------------
 # A test's first lines name what it is linked with: /* sources: a.c b.c */ and, if needed, /* cflags: -DX */.
@@ -102,22 +117,25 @@ HEADERS     = $(shell find . -name '*.h' -not -path './$(B)/*')
 .SECONDEXPANSION:
 $(B)/unit/%: tests/unit/%.c tests/unit/host.c $$(call unit_says,sources,tests/unit/$$*.c) $(HEADERS)
 	@mkdir -p $(@D)
-	gcc $(UNIT_CFLAGS) $(call unit_says,cflags,$<) -o $@ $(filter %.c,$^) -lcmocka
+	$(call say,CC)
+	$(Q)gcc $(UNIT_CFLAGS) $(call unit_says,cflags,$<) -o $@ $(filter %.c,$^) -lcmocka
 
 # --- what is booted --------------------------------------------------------------------------------------------------
 # FILES="my.cfg my-kernel" puts more files into the archive that dom0 reads.
 CACHE      ?= build/cache
 GUEST_FILES = $(CACHE)/guest/vmlinux $(CACHE)/guest/ramdisk
 $(GUEST_FILES) &: scripts/guest.sh scripts/trim-elf.py scripts/archive.sh
-	scripts/guest.sh $(CACHE)/guest
+	$(Q)scripts/guest.sh $(CACHE)/guest
 	@touch $(GUEST_FILES)
 $(B)/archive.cpio: $(wildcard dom0/archive/*) $(GUEST_FILES) $(FILES) scripts/archive.sh
 	@mkdir -p $(@D)
-	scripts/archive.sh $@ $(filter-out scripts/%,$^)
+	$(call say,GEN)
+	$(Q)scripts/archive.sh $@ $(filter-out scripts/%,$^)
 # Made anew each time: the command line is in it.
 .PHONY: $(B)/hospes.iso
 $(B)/hospes.iso: $(B)/hospes $(B)/dom0 $(B)/archive.cpio scripts/iso.sh
-	scripts/iso.sh $@ 'com1=115200,8n1 console=com1,vga dom0_mem=$(DOM0_MEM) $(CMDLINE)' $(B)/hospes $(B)/dom0 $(B)/archive.cpio
+	$(call say,GEN)
+	$(Q)scripts/iso.sh $@ 'com1=115200,8n1 console=com1,vga dom0_mem=$(DOM0_MEM) $(CMDLINE)' $(B)/hospes $(B)/dom0 $(B)/archive.cpio
 
 # --- people ----------------------------------------------------------------------------------------------------------
 # ACCEL=tcg|kvm VENDOR=amd|intel SMP=cpus MEM=MiB DOM0_MEM=size CMDLINE='more words' FIRMWARE=bios|uefi
