@@ -20,6 +20,7 @@
 #include <hv/cpu.h>
 #include <hv/domain.h>
 #include <hv/evtchn.h>
+#include <hv/printk.h>
 #include <hv/sched.h>
 #include <hv/vcpu_time.h>
 #include <xen/errno.h>
@@ -502,4 +503,28 @@ int sched_vcpu_init(struct vcpu *v)
 void sched_vcpu_destroy(struct vcpu *v)
 {
     vcpu_time_destroy(v);
+}
+
+/* --- debug key ---------------------------------------------------------------------------------------------------------------- */
+
+static void dump_vcpu(struct vcpu *v)
+{
+    static const char *const states[] = {"running", "runnable", "blocked", "offline"};
+    struct vcpu_runstate_info r;
+    runstate_get(v, &r);
+    printk(LOG_INFO "  d%uv%u CPU %u %s stopped %#x pending %u vtime %lu ran %lu ms\n", v->domain->id, v->id, v->cpu->id,
+           states[r.state], v->stopped, vcpu_upcall_pending(v), v->vtime, r.time[RUNSTATE_running] / MILLISECOND);
+}
+
+void sched_dump(void)
+{
+    printk(LOG_INFO "  idle CPUs %#lx, with vCPUs waiting %#lx\n", idle_cpus, waiting_cpus);
+    for (unsigned i = 0; i < cpu_count; i++) {
+        struct run_queue *rq = &cpus[i]->run_queue;
+        printk(LOG_INFO "  CPU %u: %u wait, vtime %lu, %s\n", i, rq->count, rq->vtime, rq->sliced ? "sliced" : "not sliced");
+    }
+    for (struct domain *d = domain_next(0); d; d = domain_next(d->id + 1))
+        for (uint32_t i = 0; i < d->max_vcpus; i++)
+            if (domain_vcpu(d, i))
+                dump_vcpu(d->vcpu[i]);
 }

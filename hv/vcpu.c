@@ -21,18 +21,9 @@ static int init_subsystems(struct vcpu *v)
     int error = sched_vcpu_init(v);
     if (error)
         return error;
-    error = evtchn_vcpu_init(v);
-    if (error)
-        goto no_evtchn;
     error = arch_vcpu_create(v);
     if (error)
-        goto no_arch;
-    return 0;
-
-no_arch:
-    evtchn_vcpu_free(v);
-no_evtchn:
-    sched_vcpu_destroy(v);
+        sched_vcpu_destroy(v);
     return error;
 }
 
@@ -68,7 +59,6 @@ int vcpu_create(struct domain *d, uint32_t id)
 void vcpu_free(struct vcpu *v)
 {
     arch_vcpu_free(v);
-    evtchn_vcpu_free(v);
     sched_vcpu_destroy(v);
     heap_free(v);
 }
