@@ -312,6 +312,7 @@ bool cfg_read(struct cfg *cfg, const char *file, const char *text, size_t size, 
             return false;
         if (p.token != NEWLINE && p.token != END)
             return complain(&p, "more than one value: a list needs [ ], the next key a new line");
+        p.token_line = line;
         if (!store(&p, key, line, value, add))
             return false;
     }
@@ -341,7 +342,10 @@ bool cfg_read_argument(struct cfg *cfg, const char *argument, struct why *why)
 {
     const char *equals = strchr(argument, '=');
     struct parser p = {.cfg = cfg, .at = argument, .end = equals, .argument = argument, .why = why};
-    if (!equals || !advance(&p) || p.token != IDENTIFIER || p.at != equals)
+    bool key_first = equals && (letter(*argument) || *argument == '_');
+    if (key_first && !advance(&p))
+        return false;
+    if (!key_first || p.at != equals)
         return fail(why, "%s: key=value was expected", argument);
     const char *key = p.text;
     p.at = equals + 1;

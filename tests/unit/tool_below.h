@@ -1,0 +1,39 @@
+/*
+ * A pretended world below the toolstack: one hypervisor that counts domains and pages, a store, files, and the text
+ * that was printed. Any of its calls can be made to fail, so that tests see what is undone.
+ */
+#ifndef TESTS_TOOL_BELOW_H
+#define TESTS_TOOL_BELOW_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <xen/xen.h>
+
+struct world {
+    int fail_at;           /* the n-th call that can fail does; 0: none */
+    int calls;             /* such calls so far */
+    int domains;           /* that exist */
+    int mappings;          /* foreign ones that are there */
+    int introductions;     /* of the store and the console, less releases */
+    uint64_t pages;        /* of guests */
+    uint64_t free_pages;   /* of the machine */
+    unsigned shutdown_code; /* of all guests, plus 1; 0: they run */
+    uint64_t now;          /* time_ns() */
+    char printed[65536];
+};
+extern struct world world;
+
+/* A fresh world, with 2 GiB of which all is free, and no files. */
+void world_reset(void);
+/* data must stay. */
+void world_file(const char *name, const void *data, size_t size);
+/* NULL when there is no such node. */
+const char *world_node(const char *path);
+int world_nodes(void);
+/* A byte of a guest's memory. */
+uint8_t world_byte(domid_t domid, uint64_t address);
+
+/* A PVH kernel in one segment at 2 MiB; returns its size. */
+size_t make_kernel(uint8_t file[1024], uint64_t memory_size);
+
+#endif
