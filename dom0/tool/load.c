@@ -107,11 +107,13 @@ static bool copy_in(struct load *l, uint64_t address, const uint8_t *data, uint6
         if (!to)
             return fail(l->why, "its memory at 0x%llx could not be mapped", (unsigned long long)address);
         uint64_t copied = data_size < chunk ? data_size : chunk;
-        memcpy(to + offset, data, copied);
+        if (copied)
+            memcpy(to + offset, data, copied);
         memset(to + offset + copied, 0, chunk - copied);
         foreign_unmap(to, frames);
 
-        data += copied;
+        if (copied)
+            data += copied;
         data_size -= copied;
         address += chunk;
         size -= chunk;

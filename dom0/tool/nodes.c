@@ -7,19 +7,21 @@
 
 /* As xenconsoled's own tools set it: how much unread console output is kept at least. */
 #define CONSOLE_LIMIT 1048576
+/* Room for /local/domain/N and for /vm/UUID. */
+#define BASE_MAX      64
 
 struct maker {
     domid_t domid;
     char read_only[2][8]; /* domain 0 owns, the domain reads */
     char own[1][8];       /* the domain owns */
-    char base[PATH_MAX], vm[PATH_MAX];
+    char base[BASE_MAX], vm[BASE_MAX];
     int error;            /* the first one */
     char failed[PATH_MAX];
 };
 
 static void note(struct maker *m, int error, const char *path)
 {
-    if (!error || m->error)
+    if (!error)
         return;
     m->error = error;
     strlcpy(m->failed, path, sizeof m->failed);
@@ -28,8 +30,10 @@ static void note(struct maker *m, int error, const char *path)
 static void make(struct maker *m, const char *path, bool guest_owns)
 {
     const char *const read_only[] = {m->read_only[0], m->read_only[1]}, *const own[] = {m->own[0]};
-    note(m, store_mkdir(path), path);
-    note(m, guest_owns ? store_set_perms(path, own, 1) : store_set_perms(path, read_only, 2), path);
+    if (!m->error)
+        note(m, store_mkdir(path), path);
+    if (!m->error)
+        note(m, guest_owns ? store_set_perms(path, own, 1) : store_set_perms(path, read_only, 2), path);
 }
 
 static void make_below(struct maker *m, const char *name, bool guest_owns)
@@ -43,7 +47,8 @@ static void set(struct maker *m, const char *directory, const char *name, const 
 {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    note(m, store_write(path, "%s", value), path);
+    if (!m->error)
+        note(m, store_write(path, "%s", value), path);
 }
 
 static void set_number(struct maker *m, const char *name, uint64_t value)
@@ -106,10 +111,10 @@ static void write_values(struct maker *m, const struct guest_config *config, con
     write_console(m, built);
 }
 
-static void vm_path(char *buf, const xen_domain_handle_t uuid)
+static void vm_path(char buf[BASE_MAX], const xen_domain_handle_t uuid)
 {
     char text[UUID_TEXT];
-    snprintf(buf, PATH_MAX, "/vm/%s", format_uuid(text, uuid));
+    snprintf(buf, BASE_MAX, "/vm/%s", format_uuid(text, uuid));
 }
 
 bool nodes_make(const struct guest_config *config, const struct built *built, struct why *why)
@@ -164,7 +169,7 @@ int nodes_rename(domid_t domid, const xen_domain_handle_t uuid, const char *name
 int nodes_move(domid_t domid, const xen_domain_handle_t from, const xen_domain_handle_t to, const char *name)
 {
     struct maker m = {.domid = domid, .read_only[0] = "n0"};
-    char old[PATH_MAX], start[PATH_MAX], text[64] = "", uuid[UUID_TEXT];
+    char old[BASE_MAX], start[PATH_MAX], text[64] = "", uuid[UUID_TEXT];
     snprintf(m.read_only[1], sizeof m.read_only[1], "r%u", domid);
     snprintf(m.base, sizeof m.base, "/local/domain/%u", domid);
     vm_path(old, from);
