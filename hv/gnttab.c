@@ -1,8 +1,9 @@
 /*
  * Grant tables: life, the shared frames, and the operations on the table as a whole (xen/grant_table.h).
  *
- * Version 1 only. A table starts with one frame (the toolstack puts grants for console and store there) and grows when frames
- * are asked for; it never shrinks, so a frame that exists can be used without the lock.
+ * Version 1 only, and of the operations those that Xen lets HVM guests call. A table starts with one frame (the toolstack
+ * puts grants for console and store there) and grows when frames are asked for; it never shrinks, so a frame that
+ * exists can be used without the lock.
  *
  * Locking: LOCK_GNTTAB for growing and for the places of the frames.
  */
@@ -15,9 +16,6 @@
 #include <hv/hypercall.h>
 #include <hv/printk.h>
 #include <lib/string.h>
-
-/* GNTTABOP_* has the low bits of the command; cache_flush would use the others. */
-#define COMMAND_BITS 12
 
 static uint32_t gnttab_max_frames_option = 64;
 static uint32_t gnttab_max_maptrack_option = 1024;
@@ -220,22 +218,6 @@ static int64_t get_version(uint64_t arg[6])
     return copy_to_guest(GVA(arg[1]), &op, sizeof op);
 }
 
-/* A table of version 1 has no status frames. */
-static int64_t get_status_frames(uint64_t arg[6])
-{
-    struct gnttab_get_status_frames op;
-    struct domain *d;
-
-    if ((uint32_t)arg[2] != 1)
-        return -XEN_EINVAL;
-    if (copy_from_guest(&op, GVA(arg[1]), sizeof op))
-        return -XEN_EFAULT;
-    op.status = (int16_t)find_table(op.dom, &d);
-    if (op.status == GNTST_okay && op.nr_frames > 0)
-        op.status = GNTST_general_error;
-    return copy_to_guest(GVA(arg[1]), &op, sizeof op);
-}
-
 static int swap_entries(struct gnttab *g, uint32_t a, uint32_t b)
 {
     uint64_t entries = g->frames * ENTRIES_PER_FRAME;
@@ -278,13 +260,6 @@ static int64_t swap_grant_ref(uint64_t arg[6])
     return 0;
 }
 
-/* Ownership of pages does not move, and nobody has caches of devices to keep. */
-static int64_t refused(uint64_t arg[6])
-{
-    (void)arg;
-    return -XEN_EOPNOTSUPP;
-}
-
 int64_t grant_restart(uint64_t arg[6], uint32_t done, size_t size)
 {
     arg[1] += done * size;
@@ -298,24 +273,17 @@ int64_t do_grant_table_op(uint64_t arg[6])
         [GNTTABOP_map_grant_ref] = grant_map,
         [GNTTABOP_unmap_grant_ref] = grant_unmap,
         [GNTTABOP_setup_table] = setup_table,
-        [GNTTABOP_transfer] = refused,
         [GNTTABOP_copy] = grant_copy,
         [GNTTABOP_query_size] = query_size,
-        [GNTTABOP_unmap_and_replace] = refused,
         [GNTTABOP_set_version] = set_version,
-        [GNTTABOP_get_status_frames] = get_status_frames,
         [GNTTABOP_get_version] = get_version,
         [GNTTABOP_swap_grant_ref] = swap_grant_ref,
-        [GNTTABOP_cache_flush] = refused,
     };
     uint32_t command = (uint32_t)arg[0];
 
-    if ((int32_t)arg[2] < 0 || (command >> COMMAND_BITS && (command & ((1u << COMMAND_BITS) - 1)) != GNTTABOP_cache_flush))
-        return -XEN_EINVAL;
-    command &= (1u << COMMAND_BITS) - 1;
     if (command >= ARRAY_SIZE(operation) || !operation[command])
         return -XEN_ENOSYS;
-    return operation[command](arg);
+    return (int32_t)arg[2] < 0 ? -XEN_EINVAL : operation[command](arg);
 }
 
 /* --- debug -------------------------------------------------------------------------------------------------------- */

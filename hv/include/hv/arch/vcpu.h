@@ -64,5 +64,7 @@ void arch_vcpu_dump(struct vcpu *v); /* debug key, crashes */
 /* physinfo: hw_cap words, and capabilities string of xen_version ("xen-3.0-x86_64 hvm-3.0-x86_32 ..."). */
 const char *arch_capabilities(void);
 void arch_hw_caps(uint32_t hw_cap[8]);
+/* Of a CPU that is up: how the APIC and ACPI's MADT number it. */
+void arch_cpu_ids(const struct cpu *cpu, uint32_t *apic_id, uint32_t *acpi_id);
 
 #endif
