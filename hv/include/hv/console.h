@@ -17,19 +17,23 @@
 struct domain;
 
 struct console_output {
-    const char *name;
-    /* Never waits for long: what does not fit is kept by the driver. '\n' is the only line end it sees. */
+    const char *name; /* as console= names it */
+    /* False: the hardware is not there. */
+    bool (*start)(void);
+    /* Never waits for long: what does not fit is kept by the driver. Sees '\n' as the line end. */
     void (*write)(const char *text, size_t length);
     /* From now on write() returns only when everything is out (panic, shutdown). */
     void (*synchronous)(void);
-    struct console_output *next;
+    /* Interrupts and timers work: input may begin. NULL: output only. */
+    void (*start_input)(void);
 };
 
-/* Reads console= and starts the devices that it names; from here on messages are seen. */
+/* Before console_init(), by arch_console_init(). */
+void console_register(const struct console_output *output);
+/* Starts the devices that console= names; what was printed so far appears on them. */
 void console_init(void);
-/* Input starts to work: interrupts and timers do. */
+/* Interrupts and timers work from here on; dom0 gets the input. */
 void console_start_input(void);
-void console_register(struct console_output *output);
 
 /* Text as it is, to ring and devices. */
 void console_write(const char *text, size_t length);
@@ -44,9 +48,9 @@ void console_write_guest(struct domain *d, const char *text, size_t length);
 size_t console_read(char *to, size_t size);
 
 /*
- * sysctl readconsole: copies what lies in the ring from position *index on (incremental) or all of it, at most *count bytes;
- * *index becomes the position after the last copied byte, *count how many were copied. clear drops what was there.
- * Returns the bytes through two pieces of the ring: first and second (length may be 0).
+ * sysctl readconsole: what lies in the ring, from position *index on (incremental) or all of it, at most max bytes, as two
+ * pieces of the ring (lengths may be 0). *index becomes the position behind it. The text may change while it is
+ * read, when the ring wraps. console_ring_clear: what is there now is not shown again.
  */
 struct console_piece {
     const char *text;

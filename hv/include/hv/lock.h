@@ -21,9 +21,13 @@ enum lock_level {
     LOCK_P2M,        /* a domain's guest-physical map, changes only */
     LOCK_SCHED,      /* one CPU's run queue and the run state of the vCPUs that sit on it */
     LOCK_TIMER,      /* one CPU's timers */
+    LOCK_PCI,        /* PCI configuration ports */
+    LOCK_PAGING,     /* the hypervisor's own page tables */
     LOCK_FRAME,      /* the free lists of machine frames */
     LOCK_HEAP,       /* the small-object heap */
+    LOCK_DEVICE,     /* interrupt vectors, IO-APIC registers */
     LOCK_CONSOLE,    /* console output and its ring */
+    LOCK_UART,       /* a serial port's transmit buffer */
     LOCK_LEVELS
 };
 

@@ -13,6 +13,10 @@
 void panic(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));
 void boot_fail(const char *format, ...) __attribute__((noreturn, cold, format(printf, 1, 2)));
 
+/* For those who print more than the backtrace of their own: the message first, then what they have, then the end. */
+void panic_begin(const char *format, ...) __attribute__((cold, format(printf, 1, 2)));
+void panic_end(void) __attribute__((noreturn, cold));
+
 #define ASSERT(condition)                                                              \
     do {                                                                               \
         if (unlikely(!(condition)))                                                    \
@@ -21,6 +25,8 @@ void boot_fail(const char *format, ...) __attribute__((noreturn, cold, format(pr
 
 /* SOFTIRQ_STOP: this CPU leaves the game. */
 void cpu_stop_self(void) __attribute__((noreturn));
+/* Some CPU is taking the machine down. */
+bool machine_stopping(void);
 
 enum machine_shutdown { MACHINE_POWEROFF, MACHINE_REBOOT, MACHINE_HALT };
 
@@ -30,9 +36,9 @@ void machine_shutdown(enum machine_shutdown how) __attribute__((noreturn));
 /* --- by the architecture ------------------------------------------------------------------------------------- */
 /* The last act, on one CPU, the others stopped. Returns when the machine did not obey. */
 void arch_machine_shutdown(enum machine_shutdown how);
-/* Makes every other CPU stop, also one that no longer looks at its softirqs; waits a bounded time. */
+/* Makes every other CPU call cpu_stop_self(), also one that no longer looks at its softirqs; waits a bounded time. */
 void arch_stop_other_cpus(void);
-void arch_halt(void) __attribute__((noreturn));
+void arch_stop_cpu(void) __attribute__((noreturn)); /* this one, for good */
 /* The stack of the caller, with function names. */
 void arch_backtrace(void);
 /* Registers and stack of every CPU, or of this one (debug key d). */

@@ -25,7 +25,7 @@ struct domain;
 /* d NULL: the current vCPU's domain. A newline is added. */
 void guest_printk(struct domain *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Every message reaches every console from now on, whatever loglvl= says (panic). */
-void printk_everything(void);
+/* While on, every message is printed, whatever loglvl= and guest_loglvl= say (debug keys, panic). */
+void printk_everything(bool on);
 
 #endif

@@ -13,13 +13,18 @@ void apic_eoi(void);
 void apic_send_ipi(const struct cpu *to, uint8_t vector);
 void apic_send_ipi_others(uint8_t vector);
 void apic_send_nmi(const struct cpu *to);
-/* Real-mode start at page << 12 (INIT, SIPI, SIPI). */
-void apic_start_cpu(uint32_t id, uint8_t page);
+/* The two steps of starting a CPU by its APIC id (SDM vol. 3, 9.4.4): it begins in real mode at page << 12. */
+void apic_send_init(uint32_t id);
+void apic_send_startup(uint32_t id, uint8_t page);
 bool apic_x2apic(void);
-/* TSC value at which the one-shot fires; 0 switches it off. */
+
+/* TSC value at which this CPU's one-shot fires; 0 switches it off. It may fire early when that is far off. */
 void apic_timer_set(uint64_t tsc);
-/* Finds the timer's rate against the calibrated TSC; each CPU's is the same. */
-void apic_timer_calibrate(void);
+void apic_timer_cpu_init(void);
+/* For calibration: counts down once and interrupts; what is left of the count; how many ticks were how many TSC ticks. */
+void apic_timer_start_count(uint32_t count);
+uint32_t apic_timer_count(void);
+void apic_timer_use(uint64_t ticks, uint64_t tsc_ticks);
 
 /* MSI address and data for a vector on this CPU: 8-bit destination ids only. */
 #define MSI_ADDRESS(apic_id) (0xfee00000u | (uint32_t)(apic_id) << 12)

@@ -26,13 +26,13 @@ struct tss {
 struct arch_cpu {
     struct cpu cpu;       /* cpu.arch points back here */
     uint32_t apic_id;
-    uint32_t acpi_id;
     uint64_t stack_top;   /* of STACK_MAIN: where cpu_loop() and each VM exit begin */
     uint64_t gdt[5];
     struct tss tss;
-    uint64_t timer_programmed; /* TSC value of the armed one-shot, 0: off */
-    volatile bool online, stopped;
-    bool nmi_seen;        /* set by the NMI handler; for messages */
+    uint32_t stage;       /* of start-up (smp.c); atomic */
+    volatile bool stopped;
+    uint32_t nmis;        /* that nobody asked for; debug key d shows it */
+    bool on_boot_stack;   /* still on the stack of boot/entry.asm */
 
     /* Vendor's own. */
     void *vendor_page;    /* VMXON region or SVM host save area */
@@ -49,9 +49,15 @@ static inline struct arch_cpu *this_arch_cpu(void)
     return this_cpu()->arch;
 }
 
-/* descriptors.c */
-void descriptors_load(struct arch_cpu *cpu); /* GDT, TSS, IDT, GS */
+extern struct arch_cpu boot_cpu;
+
+/* descriptors.c: the IDT, once; then GDT, TSS, IDT and GS of the CPU this runs on. */
+void idt_init(void);
+void descriptors_load(struct arch_cpu *cpu);
 /* For VMX host state. */
 uint64_t idt_base(void);
+
+/* smp.c: where a started CPU arrives from the trampoline. */
+void smp_cpu_start(struct arch_cpu *cpu) __attribute__((noreturn));
 
 #endif

@@ -31,7 +31,12 @@ static inline maddr_t virt_to_maddr(const void *p)
     return MADDR(v >= IMAGE_BASE ? v - IMAGE_BASE : v - DIRECTMAP_BASE);
 }
 
-void paging_init(void);
+void paging_init(void);        /* from the first page tables to these */
+void paging_use_frames(void);  /* tables come from page_alloc() from now on */
+/* For the start of other CPUs; paging_free_init() removes it. */
+bool paging_map_trampoline(maddr_t page);
+/* After the last INIT_CODE ran: frees it, its data and the boot stack. Each other CPU reloads CR3 afterwards. */
+void paging_free_init(void);
 uint64_t paging_root(void); /* CR3 of the hypervisor */
 
 /* Registers of a device, uncached. Never unmapped. NULL: no memory. */

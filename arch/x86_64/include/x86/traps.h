@@ -22,10 +22,13 @@ enum trap {
     TRAP_MC = 18, TRAP_XM = 19, TRAP_VE = 20, TRAP_CP = 21, TRAP_SX = 30,
 };
 
-void traps_init(void);
+/* One entry stub after the other (traps.asm). */
+#define TRAP_STUB_SIZE 16
+extern const char trap_stubs[];
+
 /* An NMI that came while a guest ran, where the vendor's hardware reports it as an exit. */
 void nmi_handle(void);
-void machine_check_handle(void);
+void machine_check_handle(void) __attribute__((noreturn));
 
 /* False: the access faulted. */
 bool rdmsr_safe(uint32_t index, uint64_t *value);
@@ -35,8 +38,8 @@ bool xsetbv_safe(uint32_t index, uint64_t value);
 bool xrstor_safe(const void *area, uint64_t mask);
 bool fxrstor_safe(const void *area);
 
-/* Marks the instruction at label 1 as one that may fault; execution goes on at label 2. */
-#define FIXUP ".pushsection .fixups, \"a\"; .balign 8; .quad 1b, 2f; .popsection\n"
+/* Marks the instruction at label 1 as one that may fault; execution goes on at label 2 before it. */
+#define FIXUP ".pushsection .fixups, \"a\"; .balign 8; .quad 1b, 2b; .popsection\n"
 
 /* Prints registers; used by panic and the debug key. */
 void trap_frame_print(const struct trap_frame *frame);

@@ -1,0 +1,16 @@
+/* Memory between the boot loader and the frame allocator (boot_memory.c). Boot CPU only. */
+#ifndef X86_BOOT_MEMORY_H
+#define X86_BOOT_MEMORY_H
+
+#include <hv/types.h>
+
+/* The free ranges: RAM without the image, the boot modules and page 0. Memory from limit on is not given out yet. */
+void boot_memory_init(uint64_t limit);
+void boot_memory_set_limit(uint64_t limit);
+/* One page below 1 MiB, for the trampoline of the other CPUs; 0: there is none. */
+maddr_t boot_memory_low_page(void);
+/* Makes the frame table and hands over all that is left. boot_alloc() is over. */
+void boot_memory_finish(void);
+uint64_t boot_memory_total(void); /* bytes of RAM */
+
+#endif
