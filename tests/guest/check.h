@@ -51,6 +51,8 @@ static inline int verdict(const char *name)
 /* A hypercall that takes a command and a pointer: OP(memory_op, XENMEM_memory_map, &map). */
 #define OP(name, command, argument)                                                                          \
     hypercall(__HYPERVISOR_##name, (command), (uint64_t)(uintptr_t)(argument), 0, 0, 0)
+/* One that takes a pointer only. */
+#define CONTROL(name, argument) hypercall(__HYPERVISOR_##name, (uint64_t)(uintptr_t)(argument), 0, 0, 0, 0)
 #define VCPUOP(command, vcpu, argument)                                                                      \
     hypercall(__HYPERVISOR_vcpu_op, (command), (vcpu), (uint64_t)(uintptr_t)(argument), 0, 0)
 
