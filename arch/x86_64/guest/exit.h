@@ -23,29 +23,34 @@ void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);  
 void advance_rip(struct vcpu *v, unsigned length);
 
 /* guest/cpuid.c */
-int cpuid_domain_init(struct domain *d);  /* tables of answers; 0 or -ENOMEM */
+void cpuid_init(void);
+int cpuid_domain_init(struct domain *d);  /* the table of answers; 0 or -ENOMEM */
 void cpuid_domain_free(struct domain *d);
 void exit_cpuid(struct vcpu *v);          /* fills RAX, RBX, RCX, RDX */
-/* CR4 bits, EFER bits and XCR0 bits that this guest may set; physical address width. */
-uint64_t guest_cr4_valid(const struct domain *d);
-uint64_t guest_efer_valid(const struct domain *d);
-uint64_t guest_xcr0_valid(const struct domain *d);
-unsigned guest_maxphysaddr(const struct domain *d);
+/* Bits of CR4 and EFER that guests may set; how many bits their physical addresses have. */
+uint64_t guest_cr4_valid(void);
+uint64_t guest_efer_valid(void);
+unsigned guest_maxphysaddr(void);
 
 /* guest/msr.c: false: #GP. */
+#define MSR_HYPERCALL_PAGE 0x40000000u    /* announced by CPUID */
 bool msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 bool msr_write(struct vcpu *v, uint32_t index, uint64_t value);
-void hypercall_page_fill(void *page);     /* VMCALL or VMMCALL stubs */
+void msr_vcpu_init(struct vcpu *v);       /* values after power-on */
+bool pat_valid(uint64_t pat);
+bool mtrr_valid(uint32_t index, uint64_t value); /* index is an MTRR */
 
-/* guest/cr.c: a MOV to CRn that was intercepted; value as the guest gave it. False: #GP was injected. */
+/* guest/cr.c: a MOV to CRn that was intercepted; value as the guest gave it. False: an exception was injected. */
 bool cr_write(struct vcpu *v, unsigned cr, uint64_t value);
 uint64_t cr_read(struct vcpu *v, unsigned cr);
-bool cr0_valid(const struct vcpu *v, uint64_t cr0);
-bool cr4_valid(const struct vcpu *v, uint64_t cr4);
+bool cr0_valid(uint64_t cr0);
+bool cr4_valid(uint64_t cr4);
+bool efer_valid(uint64_t efer);
 
 /* guest/io.c */
+void io_init(void);
 void exit_io(struct vcpu *v, const struct vmexit *exit);
-int io_domain_init(struct domain *d);     /* dom0's bitmap of ports; 0 or -ENOMEM */
+int io_domain_init(struct domain *d);     /* d->arch->io_bitmap; 0 or -ENOMEM */
 void io_domain_free(struct domain *d);
 
 /* guest/run.c */
@@ -60,6 +65,9 @@ void fpu_vcpu_free(struct vcpu *v);
 void fpu_save(struct vcpu *v);
 void fpu_load(struct vcpu *v);
 bool exit_xsetbv(struct vcpu *v, uint32_t index, uint64_t value); /* false: #GP */
+
+/* guest/time.c */
+void vcpu_set_tsc_offset(struct vcpu *v, uint64_t offset);
 
 /* guest/context.c: registers as after INIT or SIPI. */
 void vcpu_reset(struct vcpu *v);

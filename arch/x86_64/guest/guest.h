@@ -90,6 +90,7 @@ struct arch_domain {
     bool x2apic;
     uint64_t *io_bitmap;      /* bit per port, set: traps. Four pages; dom0's own, or the common one that traps all */
     struct cpuid_table *cpuid; /* guest/cpuid.c */
+    uint32_t pci_address;     /* port CF8 as dom0 left it */
     uint64_t tsc_base;        /* tsc offset of all vCPUs */
 };
 
