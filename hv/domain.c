@@ -218,7 +218,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     d->refs = 1;
     d->max_vcpus = config->max_vcpus;
     d->pause_count = 1;
-    d->paused_by_control = true;
+    d->control_pauses = 1;
     d->shared_info_gfn = INVALID_GFN;
     *d->config = *config;
     memcpy(d->handle, config->handle, sizeof d->handle);
@@ -232,6 +232,28 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     id_seen[id / 64] |= 1ull << id % 64;
     __atomic_store_n(table_slot(id), d, __ATOMIC_RELEASE);
     *out = d;
+    return 0;
+}
+
+/* --- pausing by the toolstack ----------------------------------------------------------------------------------- */
+
+#define MAX_CONTROL_PAUSES 255
+
+int domain_control_pause(struct domain *d)
+{
+    if (d->control_pauses == MAX_CONTROL_PAUSES)
+        return -XEN_EUSERS;
+    d->control_pauses++;
+    domain_pause(d);
+    return 0;
+}
+
+int domain_control_unpause(struct domain *d)
+{
+    if (!d->control_pauses)
+        return -XEN_EINVAL;
+    d->control_pauses--;
+    domain_unpause(d);
     return 0;
 }
 
@@ -264,7 +286,8 @@ void domain_shutdown(struct domain *d, uint8_t code)
     bool first = !d->shut_down;
     if (first) {
         d->shut_down = true;
-        d->shutdown_code = code;
+        if (!d->shutdown_code_fixed)
+            d->shutdown_code = code;
         stop_vcpus_locked(d);
     }
     spin_unlock(&d->lock);
@@ -317,8 +340,7 @@ static int64_t stop_for_good(struct domain *d)
         timer_kill(&v->periodic);
         timer_kill(&v->poll);
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(d->watchdog); i++)
-        timer_kill(&d->watchdog[i]);
+    watchdogs_kill(d);
     return 0;
 }
 

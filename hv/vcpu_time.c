@@ -5,6 +5,7 @@
  * Locking: the one-shot and the poll timer are set by their own vCPU only. The periodic one may be set by another
  * vCPU and is set again when it fires and when its vCPU comes to run: LOCK_SCHED of that vCPU's queue orders these.
  */
+#include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>
 #include <hv/cpu.h>
 #include <hv/evtchn.h>
@@ -91,6 +92,14 @@ int64_t do_set_timer_op(uint64_t arg[6])
     else
         vcpu_set_singleshot(v, when);
     return 0;
+}
+
+void vcpu_publish_time(void)
+{
+    struct vcpu *v = current;
+    struct vcpu_time_info info = v->info->time;
+    if (v->time_area.v)
+        (void)copy_to_guest(v->time_area, &info, sizeof(info)); /* if it is not mapped now, it stays as it is */
 }
 
 int vcpu_time_init(struct vcpu *v)

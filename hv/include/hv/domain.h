@@ -42,6 +42,7 @@ struct vcpu {
     struct cpu *cpu;          /* where it runs or would run next */
     volatile bool running;    /* some CPU's current */
     bool queued;
+    bool initialised;         /* has registers to start from: VCPUOP_initialise, HVM context, SIPI. LOCK_DOMAIN */
     uint32_t stopped;         /* VCPU_*, atomic */
     uint32_t pause_count;     /* LOCK_DOMAIN of domain */
     struct list ready_link;
@@ -83,9 +84,10 @@ struct domain {
     struct vcpu **vcpu;       /* [0 .. max_vcpus), NULL where not created */
     uint32_t max_vcpus;
     uint32_t pause_count;     /* LOCK_DOMAIN */
-    bool paused_by_control;   /* DOMCTL_pausedomain, at most one of pause_count */
+    uint32_t control_pauses;  /* DOMCTL_pausedomain; those that are in pause_count; LOCK_DOMCTL, or boot */
     bool shut_down;           /* LOCK_DOMAIN; VCPU_DOMAIN is set on all its vCPUs */
-    uint8_t shutdown_code;    /* SHUTDOWN_*, valid when shut_down */
+    uint8_t shutdown_code;    /* SHUTDOWN_*, valid when shut_down or fixed */
+    bool shutdown_code_fixed; /* SCHEDOP_shutdown_code said beforehand what it will be; LOCK_DOMAIN */
     uint16_t sched_weight;    /* share of CPU time that its vCPUs get, each; hv/sched.h */
     volatile uint8_t dying;   /* enum domain_dying; only rises */
     uint32_t kill_step;       /* how far domain_kill has come; LOCK_DOMCTL */
@@ -103,6 +105,7 @@ struct domain {
     uint64_t hvm_param[HVM_NR_PARAMS]; /* LOCK_DOMAIN for changes */
     struct timer watchdog[2];
     uint32_t watchdog_in_use; /* bit per watchdog; LOCK_DOMAIN */
+    uint64_t mempool_size;    /* DOMCTL_set_paging_mempool_size: noted; page tables are bounded by max_pages */
     int64_t time_offset;      /* seconds added to the wall clock */
     uint64_t vm_assist;
     struct arch_domain *arch;
@@ -130,6 +133,10 @@ struct domain *domain_next(domid_t first);
 /* One more reference; false when the domain is already being freed. */
 bool domain_get(struct domain *d);
 void domain_put(struct domain *d);
+
+/* What a toolstack pauses it also unpauses: -EINVAL when it did not. -EUSERS: too often. LOCK_DOMCTL, or boot. */
+int domain_control_pause(struct domain *d);
+int domain_control_unpause(struct domain *d);
 
 /* id DOMID_INVALID: the next free one. *out is paused once by the control side. 0, -ENOMEM, -EEXIST, -EINVAL. */
 struct xen_domctl_createdomain;

@@ -1,5 +1,5 @@
 /*
- * Hypercalls: one table, number -> handler and argument count (hv/hypercall.c).
+ * Hypercalls: one table, number -> handler (hv/hypercall.c); each handler says beside itself what its arguments are.
  *
  * A handler gets the six argument registers and returns what the guest sees in RAX. It decodes and checks everything,
  * then commits without being able to fail. One that has done a bounded part of a long operation may change

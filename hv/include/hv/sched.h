@@ -92,6 +92,9 @@ void runstate_publish(void);
 /* Time that v ran so far. */
 ns_t vcpu_cpu_time(struct vcpu *v);
 
+/* SCHEDOP_watchdog's timers; d's vCPUs are stopped for good (hv/sched_op.c). */
+void watchdogs_kill(struct domain *d);
+
 /* Debug key 'r'. */
 void sched_dump(void);
 

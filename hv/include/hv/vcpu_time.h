@@ -16,12 +16,17 @@ void vcpu_set_singleshot(struct vcpu *v, ns_t expires);
 /* Any vCPU; period 0 stops it. It ticks only while v runs, and not more often than once per period. */
 void vcpu_set_periodic(struct vcpu *v, ns_t period);
 
+/* Copies the current vCPU's time info to its time_area, if it has one. */
+void vcpu_publish_time(void);
+
 /* The scheduler made v current. */
 void vcpu_periodic_resume(struct vcpu *v);
 static inline void vcpu_time_switch_in(struct vcpu *v)
 {
     if (READ_ONCE(v->period))
         vcpu_periodic_resume(v);
+    if (v->time_area.v)
+        vcpu_publish_time();
 }
 
 #endif

@@ -35,6 +35,11 @@ void arch_cpu_kick(struct cpu *cpu);
 /* Flat 32-bit protected mode at entry with EBX = start_info: PVH's first instruction (xen/arch-x86/hvm/start_info.h). */
 void arch_vcpu_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info);
 
+/* VCPUOP_initialise: registers as context says (xen/hvm/hvm_vcpu.h) for a vCPU that is down. -EINVAL: no CPU could run it. */
+struct vcpu_hvm_context;
+int arch_vcpu_initialise(struct vcpu *v, const struct vcpu_hvm_context *context);
+void arch_send_nmi(struct vcpu *v);
+
 /* Upcall: the per-vCPU vector if one is set (HVMOP_set_evtchn_upcall_vector) goes to its local APIC; otherwise the
  * domain's callback vector is injected while vcpu_upcall_pending(). Called when pending goes from 0 to 1. */
 void arch_upcall(struct vcpu *v);
