@@ -26,6 +26,7 @@ COMMON_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmi
 HV_CFLAGS     = $(COMMON_CFLAGS) -mcmodel=kernel -fstack-protector-strong -mstack-protector-guard=global \
     -mindirect-branch=thunk-extern -mindirect-branch-register -fno-jump-tables -Wframe-larger-than=1024 \
     -DHV_DEBUG=$(DEBUG) -DHOSPES_VERSION='"$(VERSION)"' -Ihv/include -Iarch/$(ARCH)/include
+HV_LDFLAGS    = -nostdlib -z max-page-size=4096 -z noexecstack --gc-sections -T linker.ld
 # A kernel that runs as a domain: dom0 and the test guests.
 PVH_CFLAGS    = $(COMMON_CFLAGS) -mcmodel=small -fstack-protector-strong -mstack-protector-guard=global \
     -Ipvh/include -Idom0/include -Idrivers/include
@@ -75,15 +76,17 @@ $(B)/hv/symbols0.c: scripts/symbols.sh
 $(B)/hospes.pass1: $(HV_OBJ) $(B)/hv/symbols0.c linker.ld
 	$(call say,LD)
 	$(Q)$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols0.o $(B)/hv/symbols0.c
-	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols0.o
+	$(Q)$(LD) $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(B)/hv/symbols0.o
 $(B)/hospes: $(B)/hospes.pass1 scripts/symbols.sh linker.ld
 	$(call say,LD)
 	$(Q)$(NM) -n $< | scripts/symbols.sh > $(B)/hv/symbols1.c
 	$(Q)$(CC) $(HV_CFLAGS) -c -o $(B)/hv/symbols1.o $(B)/hv/symbols1.c
-	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T linker.ld -o $@ $(HV_OBJ) $(B)/hv/symbols1.o
+	$(Q)$(LD) $(HV_LDFLAGS) -o $@ $(HV_OBJ) $(B)/hv/symbols1.o
+# The same once more with a valid multiboot 1 header, -(0x1badb002 + 3), which QEMU accepts in a 32-bit file only.
 $(B)/hospes32: $(B)/hospes
-	$(call say,OBJCOPY)
-	$(Q)$(OBJCOPY) -O elf32-i386 --strip-debug $< $@
+	$(call say,LD)
+	$(Q)$(LD) $(HV_LDFLAGS) --defsym=multiboot1_checksum=0xe4524ffb -o $@.elf64 $(HV_OBJ) $(B)/hv/symbols1.o
+	$(Q)$(OBJCOPY) -O elf32-i386 --strip-debug $@.elf64 $@
 
 # --- kernels that run as domains -----------------------------------------------------------------------------------
 $(B)/pvh/%.c.o: %.c | $(B)/include/xen
