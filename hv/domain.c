@@ -242,7 +242,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
 int domain_control_pause(struct domain *d)
 {
     if (d->control_pauses == MAX_CONTROL_PAUSES)
-        return -XEN_EUSERS;
+        return -XEN_EOVERFLOW;
     d->control_pauses++;
     domain_pause(d);
     return 0;

@@ -134,7 +134,7 @@ struct domain *domain_next(domid_t first);
 bool domain_get(struct domain *d);
 void domain_put(struct domain *d);
 
-/* What a toolstack pauses it also unpauses: -EINVAL when it did not. -EUSERS: too often. LOCK_DOMCTL, or boot. */
+/* What a toolstack pauses it also unpauses: -EINVAL when it did not. -EOVERFLOW: too often. LOCK_DOMCTL, or boot. */
 int domain_control_pause(struct domain *d);
 int domain_control_unpause(struct domain *d);
 
