@@ -235,7 +235,7 @@ struct fadt {
     uint8_t acpi_enable, acpi_disable, s4bios_request, pstate_control;
     uint32_t pm1a_event, pm1b_event, pm1a_control, pm1b_control, pm2_control, pm_timer, gpe0, gpe1;
     uint8_t lengths[8];
-    uint8_t latencies[8], rtc[3];
+    uint8_t latencies[8], duty[2], rtc[3];
     uint16_t iapc_boot;
     uint8_t reserved;
     uint32_t flags;
@@ -243,6 +243,7 @@ struct fadt {
     uint8_t reset_value, arm_boot[2], minor;
     uint64_t x_facs, x_dsdt;
 } __attribute__((packed));
+_Static_assert(offsetof(struct fadt, reset) == 116 && offsetof(struct fadt, x_dsdt) == 140, "ACPI 5.2.9");
 #define FADT_1_SIZE            116u
 #define FADT_RESET_SUPPORTED   (1u << 10)
 #define FADT_TIMER_32BIT       (1u << 8)

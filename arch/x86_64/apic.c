@@ -150,7 +150,7 @@ uint32_t apic_timer_count(void)
 
 void apic_timer_use(uint64_t ticks, uint64_t tsc_ticks)
 {
-    timer_per_tsc = (uint64_t)(((unsigned __int128)ticks << 32) / tsc_ticks);
+    timer_per_tsc = mul_div(ticks, 1ull << 32, tsc_ticks);
     use_deadline = cpu_features.tsc_deadline;
     apic_timer_cpu_init();
 }

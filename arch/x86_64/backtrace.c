@@ -60,7 +60,8 @@ static uint64_t stack_end(uint64_t address)
 void backtrace_print(uint64_t rip, uint64_t rbp)
 {
     for (unsigned i = 0; i < MAX_FRAMES && rip; i++) {
-        printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(rip));
+        /* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
+        printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(i ? rip - 1 : rip));
         uint64_t end = stack_end(rbp);
         if (!end || rbp % 8 || end - rbp < 16)
             break;

@@ -144,7 +144,7 @@ void *map_device(maddr_t start, uint64_t size)
 const void *map_firmware(maddr_t start, uint64_t size)
 {
     uint64_t first = start.v & PAGE_MASK, end = (start.v + size + PAGE_SIZE - 1) & PAGE_MASK;
-    if (end < first || end > DIRECTMAP_SIZE)
+    if (end < first || end > MIN(DIRECTMAP_SIZE, 1ull << cpu_features.phys_bits))
         return NULL;
     spin_lock(&paging_lock);
     bool ok = map_range(DIRECTMAP_BASE + first, first, end - first, KERNEL_RO);

@@ -172,7 +172,6 @@ static INIT_CODE bool bring_up(uint32_t apic_id)
 
 INIT_CODE void arch_cpus_init(void)
 {
-    guest_cpu_init();
     if (acpi.cpus <= 1)
         return;
     if (!trampoline.v || !paging_map_trampoline(trampoline)) {
@@ -209,12 +208,6 @@ void arch_cpus_release(void)
 }
 
 /* --- reaching other CPUs ---------------------------------------------------------------------------------------- */
-
-void arch_cpu_kick(struct cpu *cpu)
-{
-    if (cpu != this_cpu())
-        apic_send_ipi(cpu, VECTOR_KICK);
-}
 
 void arch_stop_cpu(void)
 {

@@ -12,7 +12,6 @@
 #include <x86/paging.h>
 #include <x86/platform.h>
 #include <x86/smp.h>
-#include "guest/guest.h"
 
 #define FIRST_TABLES_REACH (1ull << 32) /* what boot/entry.asm mapped */
 #define LEAST_MEMORY       (64ul << 20)
@@ -67,11 +66,4 @@ INIT_CODE void arch_platform_init(void)
     apic_init();
     ioapic_init();
     time_init();
-}
-
-INIT_CODE void arch_virt_init(void)
-{
-    const char *missing = guest_init();
-    if (missing)
-        boot_fail("%s", missing);
 }

@@ -131,7 +131,7 @@ static INIT_CODE uint64_t measure_tsc_hz(const struct reference_clock *clock)
     sleep_window(clock, start.reference);
     struct sample end = take_sample(clock);
     uint64_t ticks = (end.reference - start.reference) & clock->mask;
-    uint64_t hz = (uint64_t)((unsigned __int128)(end.tsc - start.tsc) * clock->hz / ticks);
+    uint64_t hz = mul_div(end.tsc - start.tsc, clock->hz, ticks);
     uint64_t nominal = (hz + 500000) / 1000000 * 1000000;
     uint64_t difference = hz > nominal ? hz - nominal : nominal - hz;
     return difference * 1000000 <= nominal * NOMINAL_PPM ? nominal : hz;
@@ -177,7 +177,7 @@ static INIT_CODE void set_scale(uint64_t hz)
     time_scale.mul = (uint32_t)((SECOND << 32) / divisor);
     time_scale.base_ns = 0;
     time_scale.base_tsc = rdtsc_ordered();
-    tsc_per_ns = (uint64_t)(((unsigned __int128)hz << 32) / SECOND);
+    tsc_per_ns = mul_div(hz, 1ull << 32, SECOND);
     tsc_khz = (uint32_t)((hz + 500) / 1000);
 }
 

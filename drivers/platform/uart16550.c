@@ -65,12 +65,13 @@ struct uart {
     struct timer poll;
     spinlock_t lock;
     uint32_t start, end, lost; /* of the buffer; positions only rise */
-    char buffer[BUFFER_SIZE];
+    char *buffer;
 };
 
+static char buffers[2][BUFFER_SIZE];
 static struct uart uarts[2] = {
-    {.config = {0x3f8, 4, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART)},
-    {.config = {0x2f8, 3, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART)},
+    {.config = {0x3f8, 4, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART), .buffer = buffers[0]},
+    {.config = {0x2f8, 3, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART), .buffer = buffers[1]},
 };
 
 /* --- command line --------------------------------------------------------------------------------------------- */

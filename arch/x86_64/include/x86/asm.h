@@ -114,6 +114,14 @@ static inline uint64_t read_flags(void)
     return flags;
 }
 
+/* a * b / c with the whole product in between. The result has to fit 64 bits. */
+static inline uint64_t mul_div(uint64_t a, uint64_t b, uint64_t c)
+{
+    uint64_t low, high;
+    asm("mulq %3; divq %4" : "=&a"(low), "=&d"(high) : "0"(a), "r"(b), "r"(c) : "cc");
+    return low;
+}
+
 /* Registers of a device in the DEVICES area: exactly one access. */
 static inline uint32_t mmio_read32(const volatile void *address)
 {
