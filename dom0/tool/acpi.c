@@ -59,14 +59,14 @@ struct fadt {
 _Static_assert(sizeof(struct fadt) == 276, "FADT revision 6");
 _Static_assert(offsetof(struct fadt, flags) == 112, "FADT flags");
 
-#define FADT_WBINVD            (1u << 0)
-#define FADT_NO_POWER_BUTTON   (1u << 4)
-#define FADT_NO_SLEEP_BUTTON   (1u << 5)
-#define FADT_HARDWARE_REDUCED  (1u << 20)
-#define BOOT_NO_VGA            (1u << 2)
-#define BOOT_NO_MSI            (1u << 3)
-#define BOOT_NO_ASPM           (1u << 4)
-#define BOOT_NO_CMOS_RTC       (1u << 5)
+#define FADT_WBINVD           (1u << 0)
+#define FADT_NO_POWER_BUTTON  (1u << 4)
+#define FADT_NO_SLEEP_BUTTON  (1u << 5)
+#define FADT_HARDWARE_REDUCED (1u << 20)
+#define BOOT_NO_VGA           (1u << 2)
+#define BOOT_NO_MSI           (1u << 3)
+#define BOOT_NO_ASPM          (1u << 4)
+#define BOOT_NO_CMOS_RTC      (1u << 5)
 
 struct madt {
     struct header header;
@@ -89,7 +89,7 @@ struct madt_x2apic {
 #define MADT_ONLINE_CAPABLE (1u << 1)
 #define LOCAL_APIC_ADDRESS  0xfee00000u
 /* 255 means broadcast in an 8-bit APIC id. */
-#define LAST_XAPIC_ID       254u
+#define LAST_XAPIC_ID 254u
 
 struct tables {
     struct rsdp rsdp;
@@ -139,13 +139,16 @@ static uint8_t *write_cpu(uint8_t *to, unsigned cpu, bool enabled)
 {
     uint32_t flags = enabled ? MADT_ENABLED : MADT_ONLINE_CAPABLE;
     if (APIC_ID(cpu) <= LAST_XAPIC_ID) {
-        struct madt_local_apic entry = {.type = 0, .length = sizeof entry, .processor_id = (uint8_t)cpu,
-                                        .apic_id = (uint8_t)APIC_ID(cpu), .flags = flags};
+        struct madt_local_apic entry = {.type = 0,
+                                        .length = sizeof entry,
+                                        .processor_id = (uint8_t)cpu,
+                                        .apic_id = (uint8_t)APIC_ID(cpu),
+                                        .flags = flags};
         memcpy(to, &entry, sizeof entry);
         return to + sizeof entry;
     }
-    struct madt_x2apic entry = {.type = 9, .length = sizeof entry, .apic_id = APIC_ID(cpu), .flags = flags,
-                                .processor_id = cpu};
+    struct madt_x2apic entry = {
+        .type = 9, .length = sizeof entry, .apic_id = APIC_ID(cpu), .flags = flags, .processor_id = cpu};
     memcpy(to, &entry, sizeof entry);
     return to + sizeof entry;
 }

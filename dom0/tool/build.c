@@ -1,7 +1,8 @@
 /*
- * The domain builder (build.h). Steps in the order that Xen's own toolstack uses (xg_dom_x86.c, libxl_create.c), so
- * that the same hypercalls meet the same state. The memory itself is filled in load.c, the CPU's state in context.c.
- * Other threads run during the work, but nobody else knows the domain yet. No locking.
+ * The domain builder (build.h). Steps in the order that Xen's own toolstack uses (xg_dom_x86.c,
+ * libxl_create.c), so that the same hypercalls meet the same state. The memory itself is filled in load.c,
+ * the CPU's state in context.c. Other threads run during the work, but nobody else knows the domain yet. No
+ * locking.
  */
 #include <dom0/below.h>
 #include <lib/string.h>
@@ -69,8 +70,10 @@ static bool set_limits(const struct plan *plan, const struct built *built, struc
 {
     const struct guest_config *config = plan->config;
     return step(set_max_vcpus(built->domid, config->max_vcpus), "giving it its CPUs", why) &&
-           step(set_max_memory(built->domid, config->max_memory + MEMORY_SLACK), "setting its memory limit", why) &&
-           step(set_optional_pool(built->domid, plan->paging_pool), "reserving memory for its page tables", why) &&
+           step(set_max_memory(built->domid, config->max_memory + MEMORY_SLACK), "setting its memory limit",
+                why) &&
+           step(set_optional_pool(built->domid, plan->paging_pool), "reserving memory for its page tables",
+                why) &&
            step(set_tsc_mode(built->domid), "setting its time stamp counter", why);
 }
 
@@ -88,7 +91,8 @@ static bool set_params(const struct built *built, struct why *why)
         {HVM_PARAM_IDENT_PT, IDENTITY_GFN << PAGE_SHIFT},
     };
     for (size_t i = 0; i < sizeof params / sizeof params[0]; i++)
-        if (!step(set_hvm_param(built->domid, params[i].index, params[i].value), "setting its parameters", why))
+        if (!step(set_hvm_param(built->domid, params[i].index, params[i].value), "setting its parameters",
+                  why))
             return false;
     return true;
 }
@@ -96,8 +100,8 @@ static bool set_params(const struct built *built, struct why *why)
 /* Domain 0 may map the two rings through the grants that the ABI reserves for them. */
 static bool grant_rings(domid_t domid, struct why *why)
 {
-    grant_entry_v1_t *table = resource_map(domid, XENMEM_resource_grant_table,
-                                           XENMEM_resource_grant_table_id_shared, 0, 1);
+    grant_entry_v1_t *table =
+        resource_map(domid, XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared, 0, 1);
     if (!table)
         return fail(why, "its grant table could not be mapped");
     table[GNTTAB_RESERVED_CONSOLE] = (grant_entry_v1_t){.flags = GTF_permit_access, .frame = CONSOLE_GFN};
@@ -111,8 +115,7 @@ static bool build_steps(const struct plan *plan, bool (*stop)(void), struct buil
     return set_limits(plan, built, why) &&
            allocate_port(built->domid, &built->store_port, "giving it a port to the store", why) &&
            allocate_port(built->domid, &built->console_port, "giving it a port to its console", why) &&
-           load_domain(plan, built->domid, stop, why) &&
-           set_params(built, why) &&
+           load_domain(plan, built->domid, stop, why) && set_params(built, why) &&
            grant_rings(built->domid, why) &&
            set_first_context(built->domid, plan->config->max_vcpus, (uint32_t)plan->image.entry,
                              (uint32_t)plan->layout.start_info, why);

@@ -1,5 +1,6 @@
 /*
- * Turns a plan into a domain that is loaded, complete and paused; the store and the console do not know it yet.
+ * Turns a plan into a domain that is loaded, complete and paused; the store and the console do not know it
+ * yet.
  */
 #ifndef TOOL_BUILD_H
 #define TOOL_BUILD_H
@@ -12,8 +13,8 @@ struct built {
 };
 
 /*
- * stop, when not NULL, is asked now and then; once it says true the work is undone. May switch threads. On failure
- * nothing is left of the domain.
+ * stop, when not NULL, is asked now and then; once it says true the work is undone. May switch threads. On
+ * failure nothing is left of the domain.
  */
 bool build_domain(const struct plan *plan, bool (*stop)(void), struct built *built, struct why *why);
 

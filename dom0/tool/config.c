@@ -12,13 +12,14 @@
 #define MOST_MIB       (1ull << 24)
 
 static const char *const known_keys[] = {
-    "name",      "kernel",      "ramdisk",   "extra",    "cmdline",     "root",          "memory", "maxmem",
-    "vcpus",     "maxvcpus",    "type",      "uuid",     "on_poweroff", "on_reboot",     "on_crash", "on_watchdog",
-    "on_soft_reset", "disk",    "vif",       NULL,
+    "name",     "kernel",      "ramdisk",       "extra", "cmdline", "root",        "memory",
+    "maxmem",   "vcpus",       "maxvcpus",      "type",  "uuid",    "on_poweroff", "on_reboot",
+    "on_crash", "on_watchdog", "on_soft_reset", "disk",  "vif",     NULL,
 };
 
 /* Keys of xl that ask for what a PVH guest gets anyway, or that change nothing that it could see. */
-static const char *const silent_keys[] = {"hap", "apic", "acpi", "builder", "localtime", "serial", "vnc", "sdl", NULL};
+static const char *const silent_keys[] = {"hap",    "apic", "acpi", "builder", "localtime",
+                                          "serial", "vnc",  "sdl",  NULL};
 
 static const char *const action_names[] = {"destroy", "restart", "rename-restart", "preserve"};
 
@@ -45,7 +46,8 @@ static bool among(const char *const *words, const char *word)
 }
 
 /* "debian.cfg:3: " or, for the command line, nothing. */
-static void place(const struct guest_config *config, const struct cfg_setting *setting, char *buf, size_t size)
+static void place(const struct guest_config *config, const struct cfg_setting *setting, char *buf,
+                  size_t size)
 {
     buf[0] = '\0';
     if (setting && setting->line)
@@ -77,8 +79,8 @@ static void warn_of_ignored_keys(const struct guest_config *config)
         place(config, s, where, sizeof where);
         const char *nearest = nearest_word(s->key, key_at, word);
         if (nearest)
-            print("warning: %s%s is not a key that is known here and is ignored; did you mean %s?\n", where, s->key,
-                  nearest);
+            print("warning: %s%s is not a key that is known here and is ignored; did you mean %s?\n", where,
+                  s->key, nearest);
         else
             print("warning: %s%s is not a key that is known here and is ignored\n", where, s->key);
     }
@@ -114,7 +116,8 @@ static bool read_number(const struct guest_config *config, const char *key, uint
     return true;
 }
 
-static bool read_action(const struct guest_config *config, const char *key, enum action *action, struct why *why)
+static bool read_action(const struct guest_config *config, const char *key, enum action *action,
+                        struct why *why)
 {
     const char *text = NULL;
     if (!read_text(config, key, &text, why))
@@ -180,7 +183,8 @@ static bool refuse_devices(const struct guest_config *config, struct why *why)
         const struct cfg_setting *setting = cfg_find(&config->cfg, lists[i][0]);
         if (setting && (setting->value->text || setting->value->items))
             return config_fail(config, lists[i][0], why,
-                               "this dom0 has no %s back end yet: remove the line; a ramdisk needs none", lists[i][1]);
+                               "this dom0 has no %s back end yet: remove the line; a ramdisk needs none",
+                               lists[i][1]);
     }
     return true;
 }
@@ -213,11 +217,13 @@ static bool read_identity(struct guest_config *config, struct why *why)
         return config_fail(config, "name", why, "%s", reason.text);
     strlcpy(config->name, name, sizeof config->name);
     if (strcmp(type, "pvh"))
-        return config_fail(config, "type", why, "only type=\"pvh\" guests run here; a stock Linux kernel is one");
+        return config_fail(config, "type", why,
+                           "only type=\"pvh\" guests run here; a stock Linux kernel is one");
     if (!strcmp(builder, "hvm"))
         return config_fail(config, "builder", why, "only type=\"pvh\" guests run here: remove the line");
     if (uuid && !parse_uuid(uuid, config->uuid))
-        return config_fail(config, "uuid", why, "32 hex digits are needed, as 01234567-89ab-cdef-0123-456789abcdef");
+        return config_fail(config, "uuid", why,
+                           "32 hex digits are needed, as 01234567-89ab-cdef-0123-456789abcdef");
     if (!uuid)
         make_uuid(config->uuid);
     return true;
@@ -247,10 +253,12 @@ static bool interpret(struct guest_config *config, struct why *why)
     warn_of_ignored_keys(config);
     if (!read_identity(config, why) || !refuse_devices(config, why) || !read_sizes(config, why) ||
         !read_actions(config, why) || !read_command_line(config, why) ||
-        !read_text(config, "kernel", &config->kernel, why) || !read_text(config, "ramdisk", &config->ramdisk, why))
+        !read_text(config, "kernel", &config->kernel, why) ||
+        !read_text(config, "ramdisk", &config->ramdisk, why))
         return false;
     if (!config->kernel || !*config->kernel)
-        return config_fail(config, "kernel", why, "not set: add kernel = \"...\", a vmlinux or another PVH kernel");
+        return config_fail(config, "kernel", why,
+                           "not set: add kernel = \"...\", a vmlinux or another PVH kernel");
     if (config->ramdisk && !*config->ramdisk)
         config->ramdisk = NULL;
     return true;

@@ -27,8 +27,8 @@ struct guest_config {
 };
 
 /*
- * Reads a configuration and key=value arguments that override it. Warns with print() about what is ignored. NULL
- * when something is wrong; the reason names the place ("debian.cfg:3: ...").
+ * Reads a configuration and key=value arguments that override it. Warns with print() about what is ignored.
+ * NULL when something is wrong; the reason names the place ("debian.cfg:3: ...").
  */
 struct guest_config *config_load(const char *file, const char *text, size_t size, char *const *arguments,
                                  size_t argument_count, struct why *why);

@@ -1,6 +1,6 @@
 /*
- * First CPU context of a domain (context.h). The hypervisor's own records are fetched first: their header says which
- * version it wants back, and what is not set here keeps its value. No state, no locking.
+ * First CPU context of a domain (context.h). The hypervisor's own records are fetched first: their header
+ * says which version it wants back, and what is not set here keeps its value. No state, no locking.
  */
 #include <dom0/below.h>
 #include <lib/string.h>
@@ -10,11 +10,11 @@
 #include "context.h"
 #include "xen.h"
 
-#define CR0_PE             0x1u
-#define CR0_ET             0x10u
-#define FLAGS_RESERVED     0x2u
-#define DR6_RESET          0xffff0ff0u
-#define DR7_RESET          0x400u
+#define CR0_PE         0x1u
+#define CR0_ET         0x10u
+#define FLAGS_RESERVED 0x2u
+#define DR6_RESET      0xffff0ff0u
+#define DR7_RESET      0x400u
 /* Access bytes as in a VMCS: present, granularity 4 KiB, 32 bit; accessed code or data. */
 #define CODE_ACCESS        0xc9bu
 #define DATA_ACCESS        0xc93u
@@ -56,7 +56,7 @@ static const void *find_record(const uint8_t *records, uint32_t size, uint16_t t
     return NULL;
 }
 
-static void set_cpu(HVM_SAVE_TYPE(CPU) *cpu, uint32_t entry, uint32_t start_info)
+static void set_cpu(HVM_SAVE_TYPE(CPU) * cpu, uint32_t entry, uint32_t start_info)
 {
     cpu->cs_limit = cpu->ds_limit = cpu->es_limit = cpu->ss_limit = ~0u;
     cpu->tr_limit = 0x67;
@@ -71,11 +71,12 @@ static void set_cpu(HVM_SAVE_TYPE(CPU) *cpu, uint32_t entry, uint32_t start_info
     cpu->dr7 = DR7_RESET;
 }
 
-/* Without firmware nobody else makes memory cacheable. Hypervisors without MTRRs for guests have no such record. */
+/* Without firmware nobody else makes memory cacheable. Hypervisors without MTRRs for guests have no such
+ * record. */
 static long set_mtrrs(domid_t domid, unsigned vcpus, const struct header_record *header, const void *mtrr)
 {
-    struct mtrr_context context = {.header = *header,
-                                   .descriptor = {.typecode = HVM_SAVE_CODE(MTRR), .length = HVM_SAVE_LENGTH(MTRR)}};
+    struct mtrr_context context = {
+        .header = *header, .descriptor = {.typecode = HVM_SAVE_CODE(MTRR), .length = HVM_SAVE_LENGTH(MTRR)}};
     memcpy(&context.mtrr, mtrr, sizeof context.mtrr);
     context.mtrr.msr_mtrr_def_type = MTRR_WRITE_BACK | MTRR_DEFAULT_VALID;
     long rc = 0;
@@ -86,11 +87,11 @@ static long set_mtrrs(domid_t domid, unsigned vcpus, const struct header_record 
     return rc;
 }
 
-static long set_from_records(domid_t domid, unsigned vcpus, const uint8_t *records, uint32_t size, uint32_t entry,
-                             uint32_t start_info)
+static long set_from_records(domid_t domid, unsigned vcpus, const uint8_t *records, uint32_t size,
+                             uint32_t entry, uint32_t start_info)
 {
-    struct header_record header = {.descriptor = {.typecode = HVM_SAVE_CODE(HEADER),
-                                                  .length = HVM_SAVE_LENGTH(HEADER)}};
+    struct header_record header = {
+        .descriptor = {.typecode = HVM_SAVE_CODE(HEADER), .length = HVM_SAVE_LENGTH(HEADER)}};
     const void *found = find_record(records, size, HVM_SAVE_CODE(HEADER), HVM_SAVE_LENGTH(HEADER));
     const void *mtrr = find_record(records, size, HVM_SAVE_CODE(MTRR), HVM_SAVE_LENGTH(MTRR));
     if (!found)
@@ -100,8 +101,8 @@ static long set_from_records(domid_t domid, unsigned vcpus, const uint8_t *recor
     if (rc)
         return rc;
     /* The boot CPU comes last: setting a context stops all CPUs of the domain, setting this one starts it. */
-    struct cpu_context context = {.header = header,
-                                  .descriptor = {.typecode = HVM_SAVE_CODE(CPU), .length = HVM_SAVE_LENGTH(CPU)}};
+    struct cpu_context context = {
+        .header = header, .descriptor = {.typecode = HVM_SAVE_CODE(CPU), .length = HVM_SAVE_LENGTH(CPU)}};
     set_cpu(&context.cpu, entry, start_info);
     return set_context(domid, &context, sizeof context);
 }

@@ -7,7 +7,8 @@
 
 #include "why.h"
 
-/* CPU 0: flat 32-bit protected mode without paging at entry, EBX = start_info; the others wait to be started. */
+/* CPU 0: flat 32-bit protected mode without paging at entry, EBX = start_info; the others wait to be started.
+ */
 bool set_first_context(domid_t domid, unsigned vcpus, uint32_t entry, uint32_t start_info, struct why *why);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * Domains as the toolstack knows them (domain.h), and tool_domain_event().
  *
- * The list holds one record for each domain made here, with the configuration that a restart needs. Threads are
- * cooperative, so the list needs no lock; a record whose domain is being made or ended is `busy`, and whoever comes
- * upon it after a switch leaves it alone.
+ * The list holds one record for each domain made here, with the configuration that a restart needs. Threads
+ * are cooperative, so the list needs no lock; a record whose domain is being made or ended is `busy`, and
+ * whoever comes upon it after a switch leaves it alone.
  */
 #include <lib/number.h>
 #include <lib/printf.h>
@@ -20,16 +20,16 @@
 #define QUICK_RESTART  (10 * SECOND)
 #define QUICK_RESTARTS 3
 /* The hypervisor frees a domain's memory in the background: how long destroy waits for it. */
-#define GONE_WAIT      (5 * SECOND)
+#define GONE_WAIT (5 * SECOND)
 
 struct guest {
     struct guest *next;
     domid_t domid;
     struct guest_config *config;
-    uint64_t started;         /* time_ns() */
-    unsigned quick_restarts;  /* in a row, before this start */
-    bool busy;                /* being made or ended: not to be touched by others */
-    bool settled;             /* its end was served, it is kept to be looked at */
+    uint64_t started;        /* time_ns() */
+    unsigned quick_restarts; /* in a row, before this start */
+    bool busy;               /* being made or ended: not to be touched by others */
+    bool settled;            /* its end was served, it is kept to be looked at */
 };
 
 static struct guest *guests;
@@ -53,7 +53,7 @@ static void guest_forget(struct guest *guest)
     mem_free(guest);
 }
 
-/* --- names ------------------------------------------------------------------------------------------------ */
+/* --- names --------------------------------------------------------------------------------------------- */
 
 const char *domain_name(domid_t domid, char buf[NAME_MAX])
 {
@@ -114,7 +114,7 @@ const struct guest_config *domain_config(domid_t domid)
     return g ? g->config : NULL;
 }
 
-/* --- making and ending --------------------------------------------------------------------------------------- */
+/* --- making and ending --------------------------------------------------------------------------------- */
 
 /* Tells the store and the console of a domain. What is done of it when it fails is undone by withdraw(). */
 static bool introduce(const struct guest_config *config, const struct built *built, struct why *why)
@@ -145,8 +145,10 @@ bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *dom
     if (!ok)
         fail(why, "out of memory");
     else if (find_name(config->name, &other))
-        ok = config_fail(config, "name", why, "domain %u has this name: destroy it, or give another name", other);
-    ok = ok && plan_make(config, plan, why) && plan_affordable(plan, why) && build_domain(plan, stop, &built, why);
+        ok = config_fail(config, "name", why, "domain %u has this name: destroy it, or give another name",
+                         other);
+    ok = ok && plan_make(config, plan, why) && plan_affordable(plan, why) &&
+         build_domain(plan, stop, &built, why);
     mem_free(plan);
     if (ok && !introduce(config, &built, why)) {
         withdraw(built.domid, config->name, config->uuid);
@@ -227,12 +229,13 @@ bool domain_rename(domid_t domid, const char *name, struct why *why)
     return true;
 }
 
-/* --- domains that end by themselves ----------------------------------------------------------------------------- */
+/* --- domains that end by themselves -------------------------------------------------------------------- */
 
 static const char *reason_text(unsigned code)
 {
-    static const char *const texts[] = {"powered off", "rebooted", "suspended", "crashed",
-                                        "was stopped by its watchdog", "asked for a soft reset"};
+    static const char *const texts[] = {
+        "powered off",           "rebooted", "suspended", "crashed", "was stopped by its watchdog",
+        "asked for a soft reset"};
     return code < sizeof texts / sizeof texts[0] ? texts[code] : "stopped for an unknown reason";
 }
 
@@ -283,7 +286,8 @@ static void restart(struct guest *guest, enum action action)
     unsigned quick_restarts = quick ? guest->quick_restarts + 1 : 0;
     if (quick_restarts == QUICK_RESTARTS) {
         print("%s: ended %u times in a row within 10 seconds of its start, so it is not restarted; "
-              "look at it with `console %s`\n", config->name, QUICK_RESTARTS, config->name);
+              "look at it with `console %s`\n",
+              config->name, QUICK_RESTARTS, config->name);
         action = ACTION_DESTROY;
     }
     if (action == ACTION_RENAME_RESTART) {

@@ -8,8 +8,8 @@
 #include "xen.h"
 
 /*
- * Builds a domain and introduces it to the store and the console; it is paused. On success config belongs to the
- * domain. stop as in build.h. May switch threads.
+ * Builds a domain and introduces it to the store and the console; it is paused. On success config belongs to
+ * the domain. stop as in build.h. May switch threads.
  */
 bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *domid, struct why *why);
 bool domain_pause(domid_t domid, struct why *why);

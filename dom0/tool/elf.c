@@ -1,19 +1,19 @@
 /*
  * Reads an ELF kernel (elf.h). No state, no locking.
  *
- * Both classes are read into the 64-bit structures first, so that the checks are written once. The layouts are those
- * of the System V ABI, chapter "Object files".
+ * Both classes are read into the 64-bit structures first, so that the checks are written once. The layouts
+ * are those of the System V ABI, chapter "Object files".
  */
 #include <lib/string.h>
 #include <xen/elfnote.h>
 
 #include "elf.h"
 
-#define PT_LOAD    1
-#define PT_NOTE    4
-#define SHT_NOTE   7
-#define EM_386     3
-#define EM_X86_64  62
+#define PT_LOAD   1
+#define PT_NOTE   4
+#define SHT_NOTE  7
+#define EM_386    3
+#define EM_X86_64 62
 /* Nothing that a PVH kernel is entered at or loaded to lies higher: it starts without paging. */
 #define LOAD_LIMIT (1ull << 32)
 
@@ -59,7 +59,8 @@ static struct program_header program_header(const struct reader *r, uint64_t at)
 }
 
 /* Looks for the entry point among the notes in [offset, offset + length). */
-static bool find_entry(const struct reader *r, uint64_t offset, uint64_t length, uint64_t align, uint64_t *entry)
+static bool find_entry(const struct reader *r, uint64_t offset, uint64_t length, uint64_t align,
+                       uint64_t *entry)
 {
     if (!inside(r, offset, length))
         return false;
@@ -120,7 +121,8 @@ static bool add_segment(const struct reader *r, const struct program_header *ph,
         return fail(why, "has more than %d segments to load", ELF_MAX_SEGMENTS);
     for (unsigned i = 0; i < image->segment_count; i++) {
         const struct elf_segment *other = &image->segments[i];
-        if (ph->address < other->address + other->memory_size && other->address < ph->address + ph->memory_size)
+        if (ph->address < other->address + other->memory_size &&
+            other->address < ph->address + ph->memory_size)
             return fail(why, "damaged ELF: two segments overlap at 0x%llx", (unsigned long long)ph->address);
     }
     image->segments[image->segment_count++] = (struct elf_segment){.address = ph->address,
@@ -186,7 +188,8 @@ bool elf_parse(const void *file, size_t size, struct elf_image *image, struct wh
     if (!image->segment_count)
         return fail(why, "an ELF file with nothing to load: no kernel");
     if (!entry && !find_entry_in_sections(&r, &image->entry))
-        return fail(why, "not a PVH kernel: the note PHYS32_ENTRY is missing; Linux has it with CONFIG_PVH=y");
+        return fail(why,
+                    "not a PVH kernel: the note PHYS32_ENTRY is missing; Linux has it with CONFIG_PVH=y");
     if (image->entry < image->start || image->entry >= image->end)
         return fail(why, "damaged ELF: the entry point 0x%llx lies outside of the kernel",
                     (unsigned long long)image->entry);

@@ -1,7 +1,7 @@
 /*
  * What of an ELF kernel the domain builder needs: its load segments and the PVH entry point that the note
- * XEN_ELFNOTE_PHYS32_ENTRY (xen/elfnote.h) gives. 32-bit and 64-bit little-endian x86 files. Pure functions: the file
- * is not trusted, every offset is checked against its size.
+ * XEN_ELFNOTE_PHYS32_ENTRY (xen/elfnote.h) gives. 32-bit and 64-bit little-endian x86 files. Pure functions:
+ * the file is not trusted, every offset is checked against its size.
  */
 #ifndef TOOL_ELF_H
 #define TOOL_ELF_H

@@ -28,8 +28,8 @@ const char *format_uptime(char buf[UPTIME_TEXT], uint64_t seconds, bool brief);
 
 #define WORD_TEXT 64
 /*
- * The word nearest to text, copied to buf, when one is near enough to be what was meant; NULL otherwise. at(i) gives
- * the i-th word, which need not stay valid, or NULL past the last.
+ * The word nearest to text, copied to buf, when one is near enough to be what was meant; NULL otherwise.
+ * at(i) gives the i-th word, which need not stay valid, or NULL past the last.
  */
 const char *nearest_word(const char *text, const char *(*at)(size_t i), char buf[WORD_TEXT]);
 

@@ -17,7 +17,8 @@ static uint64_t whole_pages(uint64_t bytes)
 static void add_region(struct layout *l, uint64_t start, uint64_t end, uint32_t type)
 {
     if (start < end)
-        l->map[l->map_count++] = (struct hvm_memmap_table_entry){.addr = start, .size = end - start, .type = type};
+        l->map[l->map_count++] =
+            (struct hvm_memmap_table_entry){.addr = start, .size = end - start, .type = type};
 }
 
 /* What the start info, its lists and the command line take. */
@@ -44,7 +45,8 @@ bool layout_plan(const struct layout_request *r, struct layout *l, struct why *w
     l->start_info_size = start_info_size(r);
     if (__builtin_add_overflow(next, ramdisk_pages, &end) ||
         __builtin_add_overflow(end, l->start_info_size, &end) || end > l->low_end)
-        return fail(why, "too little: the kernel ends at %s and the ramdisk has %s, %s are needed to load them",
+        return fail(why,
+                    "too little: the kernel ends at %s and the ramdisk has %s, %s are needed to load them",
                     format_size(kernel, r->kernel_end), format_size(ramdisk, r->ramdisk_size),
                     format_size(needed, end));
     if (r->ramdisk_size) {

@@ -1,6 +1,6 @@
 /*
- * Where everything of a new PVH domain lies in its guest-physical memory. Pure arithmetic; the addresses that a
- * guest may know are Xen's.
+ * Where everything of a new PVH domain lies in its guest-physical memory. Pure arithmetic; the addresses that
+ * a guest may know are Xen's.
  *
  *   0            RAM: kernel, then ramdisk, then start info
  *   0xfc000000   the hole: ACPI tables, local APIC (0xfee00000), special pages (0xfeff8000)
@@ -16,16 +16,16 @@
 
 #include "why.h"
 
-#define HOLE_START       0xfc000000ull
-#define HOLE_END         (1ull << 32)
-#define ACPI_ADDRESS     HOLE_START
-#define SPECIAL_ADDRESS  0xfeff8000ull
-#define SPECIAL_PAGES    8
+#define HOLE_START      0xfc000000ull
+#define HOLE_END        (1ull << 32)
+#define ACPI_ADDRESS    HOLE_START
+#define SPECIAL_ADDRESS 0xfeff8000ull
+#define SPECIAL_PAGES   8
 /* Places among the special pages that libxc's guests know. */
-#define STORE_GFN        (SPECIAL_ADDRESS / 4096 + 4)
-#define IDENTITY_GFN     (SPECIAL_ADDRESS / 4096 + 6)
-#define CONSOLE_GFN      (SPECIAL_ADDRESS / 4096 + 7)
-#define LAYOUT_MAP       4
+#define STORE_GFN    (SPECIAL_ADDRESS / 4096 + 4)
+#define IDENTITY_GFN (SPECIAL_ADDRESS / 4096 + 6)
+#define CONSOLE_GFN  (SPECIAL_ADDRESS / 4096 + 7)
+#define LAYOUT_MAP   4
 
 struct layout_request {
     uint64_t memory;                   /* bytes of RAM, whole pages */
@@ -36,11 +36,11 @@ struct layout_request {
 };
 
 struct layout {
-    uint64_t low_end;                 /* RAM is [0, low_end) ... */
-    uint64_t high_end;                /* ... and [4 GiB, high_end) when this is not 0 */
-    uint64_t ramdisk;                 /* address, 0 when there is none */
+    uint64_t low_end;  /* RAM is [0, low_end) ... */
+    uint64_t high_end; /* ... and [4 GiB, high_end) when this is not 0 */
+    uint64_t ramdisk;  /* address, 0 when there is none */
     uint64_t start_info, start_info_size;
-    uint64_t acpi_size;               /* whole pages */
+    uint64_t acpi_size; /* whole pages */
     unsigned map_count;
     struct hvm_memmap_table_entry map[LAYOUT_MAP]; /* in ascending order */
 };
@@ -49,8 +49,8 @@ struct layout {
 bool layout_plan(const struct layout_request *request, struct layout *layout, struct why *why);
 
 /*
- * Writes what hvm_start_info points to and itself into page, which has layout->start_info_size bytes and stands for
- * the guest's memory at layout->start_info.
+ * Writes what hvm_start_info points to and itself into page, which has layout->start_info_size bytes and
+ * stands for the guest's memory at layout->start_info.
  */
 void start_info_write(void *page, const struct layout_request *request, const struct layout *layout);
 

@@ -1,7 +1,7 @@
 /*
- * Memory of a new domain (load.h). RAM comes in 2 MiB extents where alignment and the hypervisor's supply allow;
- * files are copied through foreign mappings, one MiB at a time, so that other threads run in between. No locking:
- * nobody else knows the domain yet.
+ * Memory of a new domain (load.h). RAM comes in 2 MiB extents where alignment and the hypervisor's supply
+ * allow; files are copied through foreign mappings, one MiB at a time, so that other threads run in between.
+ * No locking: nobody else knows the domain yet.
  */
 #include <lib/string.h>
 
@@ -10,9 +10,9 @@
 #include "load.h"
 #include "xen.h"
 
-#define BATCH      256 /* frames mapped or extents asked for at once */
-#define BIG_ORDER  9
-#define BIG_PAGES  (1ull << BIG_ORDER)
+#define BATCH     256 /* frames mapped or extents asked for at once */
+#define BIG_ORDER 9
+#define BIG_PAGES (1ull << BIG_ORDER)
 /* How long copying takes before it is worth telling. */
 #define PATIENCE_NS 1000000000ull
 
@@ -145,8 +145,9 @@ static bool copy_files(struct load *l)
 }
 
 /*
- * The pages that are no RAM. Each is written whole, so that nothing of an earlier owner is left in it. The identity map
- * is a page directory of 4 MiB pages (Intel SDM volume 3, 4.3): VMX CPUs that cannot run without paging use it.
+ * The pages that are no RAM. Each is written whole, so that nothing of an earlier owner is left in it. The
+ * identity map is a page directory of 4 MiB pages (Intel SDM volume 3, 4.3): VMX CPUs that cannot run without
+ * paging use it.
  */
 static bool make_special_pages(struct load *l)
 {

@@ -8,14 +8,14 @@
 /* As xenconsoled's own tools set it: how much unread console output is kept at least. */
 #define CONSOLE_LIMIT 1048576
 /* Room for /local/domain/N and for /vm/UUID. */
-#define BASE_MAX      64
+#define BASE_MAX 64
 
 struct maker {
     domid_t domid;
     char read_only[2][8]; /* domain 0 owns, the domain reads */
     char own[1][8];       /* the domain owns */
     char base[BASE_MAX], vm[BASE_MAX];
-    int error;            /* the first one */
+    int error; /* the first one */
     char failed[PATH_MAX];
 };
 
@@ -63,8 +63,17 @@ static void make_directories(struct maker *m)
 {
     static const char *const read_only[] = {"cpu", "memory", "device", "control", "console", "store"};
     static const char *const own[] = {
-        "control/shutdown", "control/feature-poweroff", "control/feature-reboot", "control/feature-suspend",
-        "control/sysrq",    "device/suspend/event-channel", "data", "drivers", "feature", "attr", "error",
+        "control/shutdown",
+        "control/feature-poweroff",
+        "control/feature-reboot",
+        "control/feature-suspend",
+        "control/sysrq",
+        "device/suspend/event-channel",
+        "data",
+        "drivers",
+        "feature",
+        "attr",
+        "error",
     };
     make(m, m->base, false);
     make(m, m->vm, false);

@@ -1,6 +1,6 @@
 /*
- * What the store says about a domain: the nodes that Xen's toolstack makes for a PVH guest, with its permissions
- * (docs/misc/xenstore-paths.pandoc of Xen).
+ * What the store says about a domain: the nodes that Xen's toolstack makes for a PVH guest, with its
+ * permissions (docs/misc/xenstore-paths.pandoc of Xen).
  */
 #ifndef TOOL_NODES_H
 #define TOOL_NODES_H

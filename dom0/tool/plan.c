@@ -1,4 +1,5 @@
-/* From a configuration to a plan of the domain (plan.h). Asks the hypervisor for its free memory only; no locking. */
+/* From a configuration to a plan of the domain (plan.h). Asks the hypervisor for its free memory only; no
+ * locking. */
 #include <lib/string.h>
 
 #include "acpi.h"
@@ -58,7 +59,8 @@ bool plan_affordable(const struct plan *plan, struct why *why)
     if (rc)
         return fail(why, "the hypervisor does not say how much memory is free: %s", error_text(rc));
     const struct xen_sysctl_physinfo *info = &op.u.physinfo;
-    uint64_t free_pages = info->free_pages > info->outstanding_pages ? info->free_pages - info->outstanding_pages : 0;
+    uint64_t free_pages =
+        info->free_pages > info->outstanding_pages ? info->free_pages - info->outstanding_pages : 0;
     if (plan->needed <= free_pages << PAGE_SHIFT)
         return true;
     format_size(free_text, free_pages << PAGE_SHIFT);
@@ -93,7 +95,8 @@ void plan_print(const struct plan *plan)
     const struct guest_config *config = plan->config;
     char text[SIZE_TEXT], uuid[UUID_TEXT], needed[SIZE_TEXT];
     print("%s  (uuid %s)\n", config->name, format_uuid(uuid, config->uuid));
-    print("  type       pvh, %u-bit kernel, entry 0x%llx\n", plan->image.bits, (unsigned long long)plan->image.entry);
+    print("  type       pvh, %u-bit kernel, entry 0x%llx\n", plan->image.bits,
+          (unsigned long long)plan->image.entry);
     print("  vcpus      %u of %u\n", config->vcpus, config->max_vcpus);
     print("  memory     %s, %s with what it takes to run it\n", format_size(text, config->memory),
           format_size(needed, plan->needed));
@@ -108,5 +111,6 @@ void plan_print(const struct plan *plan)
         print_range("ramdisk", plan->layout.ramdisk, plan->ramdisk.size, plan->ramdisk.name);
     print_range("start info", plan->layout.start_info, plan->layout.start_info_size, "");
     for (unsigned i = 0; i < plan->layout.map_count; i++)
-        print_range("map", plan->layout.map[i].addr, plan->layout.map[i].size, region_name(plan->layout.map[i].type));
+        print_range("map", plan->layout.map[i].addr, plan->layout.map[i].size,
+                    region_name(plan->layout.map[i].type));
 }

@@ -1,5 +1,6 @@
 /*
- * What a configuration comes to before anything is built: files found and checked, memory laid out, the bill for it.
+ * What a configuration comes to before anything is built: files found and checked, memory laid out, the bill
+ * for it.
  */
 #ifndef TOOL_PLAN_H
 #define TOOL_PLAN_H

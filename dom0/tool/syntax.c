@@ -1,6 +1,6 @@
 /*
- * Parser for xl.cfg's syntax (syntax.h). One token of look-ahead; all that is read is copied out of the text. The
- * depth of nested lists is bounded, so that a hostile file cannot use up the stack. No locking.
+ * Parser for xl.cfg's syntax (syntax.h). One token of look-ahead; all that is read is copied out of the text.
+ * The depth of nested lists is bounded, so that a hostile file cannot use up the stack. No locking.
  */
 #include <dom0/below.h>
 #include <lib/printf.h>
@@ -153,7 +153,8 @@ static bool take_symbol(struct parser *p)
         return true;
     }
     char what[80];
-    snprintf(what, sizeof what, "unexpected character '%c': strings need quotes", c >= ' ' && c < 127 ? c : '?');
+    snprintf(what, sizeof what, "unexpected character '%c': strings need quotes",
+             c >= ' ' && c < 127 ? c : '?');
     return complain(p, what);
 }
 
@@ -215,7 +216,8 @@ static struct cfg_value *parse_list(struct parser *p, unsigned depth)
             if (!advance(p) || !skip_newlines(p))
                 return NULL;
         } else if (p->token != CLOSE) {
-            complain(p, p->token == END ? "the list has no closing ]" : "a comma or ] is missing in the list");
+            complain(p,
+                     p->token == END ? "the list has no closing ]" : "a comma or ] is missing in the list");
             return NULL;
         }
     }

@@ -1,7 +1,7 @@
 /*
- * The syntax of xl.cfg(5): `key = value` and `key += value`, one a line or separated by semicolons. A value is a
- * number, a string in either kind of quotes, or a list of values in brackets, which may go over several lines and
- * end with a comma. From # to the end of a line is comment. What the keys mean is in config.h.
+ * The syntax of xl.cfg(5): `key = value` and `key += value`, one a line or separated by semicolons. A value
+ * is a number, a string in either kind of quotes, or a list of values in brackets, which may go over several
+ * lines and end with a comma. From # to the end of a line is comment. What the keys mean is in config.h.
  */
 #ifndef TOOL_SYNTAX_H
 #define TOOL_SYNTAX_H
@@ -26,8 +26,8 @@ struct cfg_setting {
 
 /* Starts out all zero. Everything in it lives until cfg_free(). */
 struct cfg {
-    const char *file;              /* name for messages */
-    struct cfg_setting *settings;  /* each key once, in order of first appearance */
+    const char *file;             /* name for messages */
+    struct cfg_setting *settings; /* each key once, in order of first appearance */
     struct cfg_block *blocks;
 };
 

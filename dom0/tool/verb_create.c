@@ -13,8 +13,8 @@ static bool find_config(const char *name, struct file *file, struct why *why)
     if (file_find(name, file))
         return true;
     snprintf(longer, sizeof longer, "%s.cfg", name);
-    return file_find(longer, file) || fail(why, "%s: neither it nor %s is in the archive: ls shows its files", name,
-                                           longer);
+    return file_find(longer, file) ||
+           fail(why, "%s: neither it nor %s is in the archive: ls shows its files", name, longer);
 }
 
 static int dry_run(const struct guest_config *config)
@@ -42,7 +42,8 @@ static int create(struct guest_config *config, bool paused, bool attach)
     }
     if (!paused && !domain_unpause(domid, &why))
         return verb_failed_on("create", config->name, &why);
-    /* Nothing is lost although it runs already: no other thread had a chance to read the console in between. */
+    /* Nothing is lost although it runs already: no other thread had a chance to read the console in between.
+     */
     if (attach && console_attach(domid))
         print("create: the console of %s could not be joined: try console %s\n", config->name, config->name);
     return DONE;
@@ -58,7 +59,8 @@ int verb_create(int argc, char **argv)
         {0, "dryrun", &dry, "the same"},
         {'q', "quiet", &quiet, "do not say that it was created"},
     };
-    int status, operands = take_options(argc, argv, options, sizeof options / sizeof options[0], 1, -1, &status);
+    int status,
+        operands = take_options(argc, argv, options, sizeof options / sizeof options[0], 1, -1, &status);
     if (operands < 0)
         return status;
 

@@ -8,7 +8,8 @@
 #include "xen.h"
 
 /* One field of info. Only those that were asked for are printed; a single one without its name. */
-static void field(const char *wanted, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void field(const char *wanted, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static void field(const char *wanted, const char *name, const char *format, ...)
 {
     if (wanted && strcmp(wanted, name))
@@ -71,8 +72,8 @@ static bool show_machine(const char *wanted, struct why *why)
     field(wanted, "cores_per_socket", "%u", p->cores_per_socket);
     field(wanted, "threads_per_core", "%u", p->threads_per_core);
     field(wanted, "cpu_mhz", "%u.%03u", p->cpu_khz / 1000, p->cpu_khz % 1000);
-    field(wanted, "hw_caps", "%08x:%08x:%08x:%08x:%08x:%08x:%08x:%08x", p->hw_cap[0], p->hw_cap[1], p->hw_cap[2],
-          p->hw_cap[3], p->hw_cap[4], p->hw_cap[5], p->hw_cap[6], p->hw_cap[7]);
+    field(wanted, "hw_caps", "%08x:%08x:%08x:%08x:%08x:%08x:%08x:%08x", p->hw_cap[0], p->hw_cap[1],
+          p->hw_cap[2], p->hw_cap[3], p->hw_cap[4], p->hw_cap[5], p->hw_cap[6], p->hw_cap[7]);
     capability_words(p, words, sizeof words);
     field(wanted, "virt_caps", "%s", words);
     field(wanted, "total_memory", "%llu", (unsigned long long)(p->total_pages >> mib));

@@ -1,4 +1,5 @@
-/* The verbs that act on a domain: console, pause, unpause, shutdown, reboot, destroy, rename, mem-max. No state. */
+/* The verbs that act on a domain: console, pause, unpause, shutdown, reboot, destroy, rename, mem-max. No
+ * state. */
 #include <lib/number.h>
 #include <lib/printf.h>
 #include <lib/string.h>
@@ -96,9 +97,10 @@ int verb_mem_max(int argc, char **argv)
     return FAILED;
 }
 
-/* --- shutdown and reboot: the guest is asked through its control/shutdown node -------------------------------------- */
+/* --- shutdown and reboot: the guest is asked through its control/shutdown node ------------------------- */
 
-/* Guests that serve the node say so; the others are asked all the same, as xl does, but the person is told. */
+/* Guests that serve the node say so; the others are asked all the same, as xl does, but the person is told.
+ */
 static bool ask(domid_t domid, const char *request, struct why *why)
 {
     struct xen_domctl_getdomaininfo info;

@@ -1,4 +1,5 @@
-/* The verbs that show domains: list, domid, domname, vcpu-list, uptime; in xl's formats. No state, no locking. */
+/* The verbs that show domains: list, domid, domname, vcpu-list, uptime; in xl's formats. No state, no
+ * locking. */
 #include <lib/number.h>
 #include <lib/printf.h>
 #include <lib/string.h>
@@ -8,10 +9,11 @@
 #include "nodes.h"
 #include "verbs.h"
 
-#define SECOND     1000000000ull
-#define MOST_CPUS  1024
+#define SECOND    1000000000ull
+#define MOST_CPUS 1024
 
-/* Calls each() for the domains that the operands name, or for all. The first status that is not DONE is returned. */
+/* Calls each() for the domains that the operands name, or for all. The first status that is not DONE is
+ * returned. */
 static int for_domains(const char *verb, char **operands, int count,
                        void (*each)(const struct xen_domctl_getdomaininfo *info))
 {
@@ -42,10 +44,14 @@ static void list_line(const struct xen_domctl_getdomaininfo *info)
     unsigned code = info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
     bool ended = info->flags & XEN_DOMINF_shutdown;
     print("%-40s %5u %5llu %5u     %c%c%c%c%c%c  ", domain_name(info->domain, name), info->domain,
-          (unsigned long long)((info->tot_pages + info->outstanding_pages) >> (20 - PAGE_SHIFT)), info->nr_online_vcpus,
-          info->flags & XEN_DOMINF_running ? 'r' : '-', info->flags & XEN_DOMINF_blocked ? 'b' : '-',
-          info->flags & XEN_DOMINF_paused ? 'p' : '-', ended ? 's' : '-',
-          !ended ? '-' : code < sizeof reasons - 1 ? reasons[code] : '?', info->flags & XEN_DOMINF_dying ? 'd' : '-');
+          (unsigned long long)((info->tot_pages + info->outstanding_pages) >> (20 - PAGE_SHIFT)),
+          info->nr_online_vcpus, info->flags & XEN_DOMINF_running ? 'r' : '-',
+          info->flags & XEN_DOMINF_blocked ? 'b' : '-', info->flags & XEN_DOMINF_paused ? 'p' : '-',
+          ended ? 's' : '-',
+          !ended                      ? '-'
+          : code < sizeof reasons - 1 ? reasons[code]
+                                      : '?',
+          info->flags & XEN_DOMINF_dying ? 'd' : '-');
     print_seconds(info->cpu_time, 8);
 }
 
@@ -67,11 +73,14 @@ static void list_verbose(const struct xen_domctl_getdomaininfo *info)
     print(" %16s\n", "-");
 }
 
-/* --- list -l: JSON, with the names and the nesting that libxl gives a configuration -------------------------------- */
+/* --- list -l: JSON, with the names and the nesting that libxl gives a configuration -------------------- */
 
-static void json_string(const char *key, const char *text, const char *end)
+#define CONFIG_INDENT 12
+#define INFO_INDENT   16
+
+static void json_string(int indent, const char *key, const char *text, const char *end)
 {
-    print("%s\"%s\": \"", key[0] == '/' ? "                " : "            ", key + (key[0] == '/'));
+    print("%*s\"%s\": \"", indent, "", key);
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
             print("\\%c", *text);
@@ -83,27 +92,33 @@ static void json_string(const char *key, const char *text, const char *end)
     print("\"%s\n", end);
 }
 
-static void json_number(const char *key, uint64_t number)
+static void json_number(const char *key, uint64_t number, const char *end)
 {
-    print("                \"%s\": %llu,\n", key, (unsigned long long)number);
+    print("%*s\"%s\": %llu%s\n", INFO_INDENT, "", key, (unsigned long long)number, end);
 }
 
+static void json_action(const struct guest_config *config, const char *key, unsigned code, const char *end)
+{
+    json_string(CONFIG_INDENT, key, action_name(config->on[code]), end);
+}
+
+/* What of the configuration only a domain that was made here has. */
 static void list_config(const struct guest_config *config)
 {
-    json_number("max_vcpus", config->max_vcpus);
-    json_number("avail_vcpus", config->vcpus);
-    json_number("max_memkb", config->max_memory >> 10);
-    json_number("target_memkb", config->memory >> 10);
-    json_string("/kernel", config->kernel, ",");
+    json_number("max_vcpus", config->max_vcpus, ",");
+    json_number("avail_vcpus", config->vcpus, ",");
+    json_number("max_memkb", config->max_memory >> 10, ",");
+    json_number("target_memkb", config->memory >> 10, ",");
+    json_string(INFO_INDENT, "kernel", config->kernel, ",");
     if (config->ramdisk)
-        json_string("/ramdisk", config->ramdisk, ",");
-    json_string("/cmdline", config->command_line, "");
+        json_string(INFO_INDENT, "ramdisk", config->ramdisk, ",");
+    json_string(INFO_INDENT, "cmdline", config->command_line, "");
     print("            },\n");
-    json_string("on_poweroff", action_name(config->on[SHUTDOWN_poweroff]), ",");
-    json_string("on_reboot", action_name(config->on[SHUTDOWN_reboot]), ",");
-    json_string("on_watchdog", action_name(config->on[SHUTDOWN_watchdog]), ",");
-    json_string("on_crash", action_name(config->on[SHUTDOWN_crash]), ",");
-    json_string("on_soft_reset", action_name(config->on[SHUTDOWN_soft_reset]), "");
+    json_action(config, "on_poweroff", SHUTDOWN_poweroff, ",");
+    json_action(config, "on_reboot", SHUTDOWN_reboot, ",");
+    json_action(config, "on_watchdog", SHUTDOWN_watchdog, ",");
+    json_action(config, "on_crash", SHUTDOWN_crash, ",");
+    json_action(config, "on_soft_reset", SHUTDOWN_soft_reset, "");
 }
 
 static void list_long(const struct xen_domctl_getdomaininfo *info)
@@ -112,17 +127,17 @@ static void list_long(const struct xen_domctl_getdomaininfo *info)
     char name[NAME_MAX], uuid[UUID_TEXT];
     print("    {\n        \"domid\": %u,\n        \"config\": {\n", info->domain);
     print("            \"c_info\": {\n");
-    json_string("/type", "pvh", ",");
-    json_string("/name", domain_name(info->domain, name), ",");
-    json_string("/uuid", format_uuid(uuid, info->handle), "");
+    json_string(INFO_INDENT, "type", "pvh", ",");
+    json_string(INFO_INDENT, "name", domain_name(info->domain, name), ",");
+    json_string(INFO_INDENT, "uuid", format_uuid(uuid, info->handle), "");
     print("            },\n            \"b_info\": {\n");
     if (config) {
         list_config(config);
     } else {
-        json_number("max_vcpus", info->max_vcpu_id + 1u);
-        json_number("avail_vcpus", info->nr_online_vcpus);
-        print("                \"max_memkb\": %llu\n            }\n",
-              (unsigned long long)(info->max_pages << (PAGE_SHIFT - 10)));
+        json_number("max_vcpus", info->max_vcpu_id + 1u, ",");
+        json_number("avail_vcpus", info->nr_online_vcpus, ",");
+        json_number("max_memkb", info->max_pages << (PAGE_SHIFT - 10), "");
+        print("            }\n");
     }
     print("        }\n    }");
 }
@@ -188,7 +203,7 @@ int verb_domname(int argc, char **argv)
     return DONE;
 }
 
-/* --- vcpu-list ------------------------------------------------------------------------------------------------------- */
+/* --- vcpu-list ----------------------------------------------------------------------------------------- */
 
 static unsigned host_cpus(void)
 {
@@ -230,8 +245,8 @@ static void print_affinity(domid_t domid, unsigned vcpu, uint32_t which, unsigne
     memset(&op, 0, sizeof op);
     op.u.vcpuaffinity.vcpu = vcpu;
     op.u.vcpuaffinity.flags = which;
-    struct xenctl_bitmap *to = which == XEN_VCPUAFFINITY_HARD ? &op.u.vcpuaffinity.cpumap_hard
-                                                              : &op.u.vcpuaffinity.cpumap_soft;
+    struct xenctl_bitmap *to =
+        which == XEN_VCPUAFFINITY_HARD ? &op.u.vcpuaffinity.cpumap_hard : &op.u.vcpuaffinity.cpumap_soft;
     set_xen_guest_handle(to->bitmap, map);
     to->nr_bits = MOST_CPUS;
     /* A hypervisor without affinities runs every virtual CPU on any CPU. */
@@ -271,11 +286,12 @@ int verb_vcpu_list(int argc, char **argv)
     int status, operands = take_options(argc, argv, NULL, 0, 0, -1, &status);
     if (operands < 0)
         return status;
-    print("%-32s %5s %5s %5s %5s %9s %s\n", "Name", "ID", "VCPU", "CPU", "State", "Time(s)", "Affinity (Hard / Soft)");
+    print("%-32s %5s %5s %5s %5s %9s %s\n", "Name", "ID", "VCPU", "CPU", "State", "Time(s)",
+          "Affinity (Hard / Soft)");
     return for_domains("vcpu-list", argv + 1, operands, vcpu_lines);
 }
 
-/* --- uptime ------------------------------------------------------------------------------------------------------------ */
+/* --- uptime -------------------------------------------------------------------------------------------- */
 
 static uint64_t uptime_of(const struct xen_domctl_getdomaininfo *info)
 {

@@ -1,4 +1,5 @@
-/* The verbs on the store, as the xenstore-* commands: store-ls, -list, -read, -write, -rm. No state, no locking. */
+/* The verbs on the store, as the xenstore-* commands: store-ls, -list, -read, -write, -rm. No state, no
+ * locking. */
 #include <lib/printf.h>
 #include <lib/string.h>
 #include <xen/errno.h>
@@ -16,8 +17,8 @@ static int store_failed(const char *verb, const char *path, int error)
     return FAILED;
 }
 
-/* The names of a node's children, one behind the other, each with its zero. Collected before anything is done with
- * them: the store is not to be called while it lists. */
+/* The names of a node's children, one behind the other, each with its zero. Collected before anything is done
+ * with them: the store is not to be called while it lists. */
 struct names {
     char *text;
     size_t size, used;
@@ -51,7 +52,7 @@ static int children(const char *path, struct names *names)
     return error ? error : names->full ? XEN_ENOMEM : 0;
 }
 
-/* --- store-ls ------------------------------------------------------------------------------------------------------------ */
+/* --- store-ls ------------------------------------------------------------------------------------------ */
 
 struct walk {
     bool full;
@@ -80,7 +81,8 @@ static int show_below(struct walk *w, unsigned depth)
     int error = children(w->path, &names);
     for (size_t at = 0; !error && at < names.used && !interrupted(); at += strlen(names.text + at) + 1) {
         const char *name = names.text + at;
-        int written = snprintf(w->path + length, sizeof w->path - length, "%s%s", length > 1 ? "/" : "", name);
+        int written =
+            snprintf(w->path + length, sizeof w->path - length, "%s%s", length > 1 ? "/" : "", name);
         if ((size_t)written < sizeof w->path - length && depth < DEPTH_MAX) {
             show_node(w, name, depth);
             show_below(w, depth + 1);
@@ -109,7 +111,7 @@ int verb_store_ls(int argc, char **argv)
     return error ? store_failed(argv[0], path, error) : DONE;
 }
 
-/* --- the others ----------------------------------------------------------------------------------------------------------- */
+/* --- the others ---------------------------------------------------------------------------------------- */
 
 int verb_store_list(int argc, char **argv)
 {
@@ -125,7 +127,8 @@ int verb_store_list(int argc, char **argv)
         if (error)
             status = store_failed(argv[0], argv[i], error);
         for (size_t at = 0; !error && at < names.used; at += strlen(names.text + at) + 1)
-            print("%s%s%s\n", prefix ? argv[i] : "", prefix && strcmp(argv[i], "/") ? "/" : "", names.text + at);
+            print("%s%s%s\n", prefix ? argv[i] : "", prefix && strcmp(argv[i], "/") ? "/" : "",
+                  names.text + at);
         mem_free(names.text);
     }
     return status;

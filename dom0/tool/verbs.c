@@ -1,4 +1,5 @@
-/* The table of verbs, their options and their help (verbs.h, dom0/tool.h). Constant tables only; no locking. */
+/* The table of verbs, their options and their help (verbs.h, dom0/tool.h). Constant tables only; no locking.
+ */
 #include <lib/string.h>
 
 #include "domain.h"
@@ -10,7 +11,8 @@ static int verb_help(int argc, char **argv);
 
 const struct tool_verb tool_verbs[] = {
     {"console", "DOMAIN", "Join a domain's console; Ctrl-] leaves it", verb_console, true, false},
-    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "Create a domain from a configuration", verb_create, false, true},
+    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "Create a domain from a configuration", verb_create,
+     false, true},
     {"destroy", "DOMAIN", "End a domain at once, without asking it", verb_destroy, true, false},
     {"dmesg", "[-c]", "Show the hypervisor's messages", verb_dmesg, false, false},
     {"domid", "NAME", "Show the id of a domain", verb_domid, true, false},
@@ -128,7 +130,8 @@ static enum taken take_one(const char *argument, const struct option *options, s
     return TAKEN;
 }
 
-int take_options(int argc, char **argv, const struct option *options, size_t count, int least, int most, int *status)
+int take_options(int argc, char **argv, const struct option *options, size_t count, int least, int most,
+                 int *status)
 {
     int operands = 0;
     bool ended = false;

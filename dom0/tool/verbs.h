@@ -1,6 +1,6 @@
 /*
- * The verbs that people type, one function each, and what they share. A verb prints its own errors, each in one line
- * behind its name, and returns one of enum status.
+ * The verbs that people type, one function each, and what they share. A verb prints its own errors, each in
+ * one line behind its name, and returns one of enum status.
  */
 #ifndef TOOL_VERBS_H
 #define TOOL_VERBS_H
@@ -41,18 +41,19 @@ int verb_store_rm(int argc, char **argv);
 
 /* An option is a letter, a word, or both. */
 struct option {
-    char letter;       /* 0: none */
-    const char *word;  /* without the hyphens; NULL: none */
-    bool *set;         /* becomes true when it is given */
+    char letter;      /* 0: none */
+    const char *word; /* without the hyphens; NULL: none */
+    bool *set;        /* becomes true when it is given */
     const char *help;
 };
 
 /*
- * Takes the options out of argv, wherever they stand; -- ends them. The operands then are argv[1] on, and their number,
- * which is checked to be from least to most (-1: any), is returned. -1: nothing is left to do but return *status; that
- * is after -h, --help, or a mistake that was printed.
+ * Takes the options out of argv, wherever they stand; -- ends them. The operands then are argv[1] on, and
+ * their number, which is checked to be from least to most (-1: any), is returned. -1: nothing is left to do
+ * but return *status; that is after -h, --help, or a mistake that was printed.
  */
-int take_options(int argc, char **argv, const struct option *options, size_t count, int least, int most, int *status);
+int take_options(int argc, char **argv, const struct option *options, size_t count, int least, int most,
+                 int *status);
 
 /* Prints "VERB: reason" or "VERB: what: reason" and returns FAILED. */
 int verb_failed(const char *verb, const struct why *why);

@@ -1,7 +1,8 @@
 /*
  * Why something did not work: one line for the person who typed the command, cause first, then the cure.
  *
- * Functions that can fail take a struct why and return false after filling it; the verb prints it behind its name.
+ * Functions that can fail take a struct why and return false after filling it; the verb prints it behind its
+ * name.
  */
 #ifndef TOOL_WHY_H
 #define TOOL_WHY_H

@@ -1,5 +1,6 @@
-/* sources: dom0/tool/domain.c dom0/tool/nodes.c dom0/tool/build.c dom0/tool/load.c dom0/tool/context.c dom0/tool/plan.c dom0/tool/config.c dom0/tool/syntax.c dom0/tool/elf.c dom0/tool/layout.c dom0/tool/acpi.c dom0/tool/format.c dom0/tool/why.c dom0/tool/xen.c lib/number.c tests/unit/tool_below.c */
-/* Making and ending domains: what lies where, what is undone when any one step fails, what follows when a guest ends. */
+/* sources: dom0/tool/[a-z]*.c lib/number.c tests/unit/tool_below.c */
+/* Making and ending domains: what lies where, what is undone when any one step fails, what follows when a
+ * guest ends. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,14 +45,18 @@ static uint64_t guest_word(domid_t domid, uint64_t address, unsigned bytes)
     return value;
 }
 
-/* --- the layout ----------------------------------------------------------------------------------------------- */
+/* --- the layout ---------------------------------------------------------------------------------------- */
 
 static void layout_of_small_and_large(void **state)
 {
     (void)state;
     struct layout l;
-    struct layout_request r = {.memory = 64ull << 20, .kernel_start = 0x1000000, .kernel_end = 0x2000123,
-                               .ramdisk_size = 5000, .acpi_size = 100, .command_line = "x"};
+    struct layout_request r = {.memory = 64ull << 20,
+                               .kernel_start = 0x1000000,
+                               .kernel_end = 0x2000123,
+                               .ramdisk_size = 5000,
+                               .acpi_size = 100,
+                               .command_line = "x"};
     assert_true(layout_plan(&r, &l, &why));
     assert_int_equal(l.ramdisk, 0x2001000);
     assert_int_equal(l.start_info, 0x2003000);
@@ -72,10 +77,15 @@ static void layout_refuses(void **state)
 {
     (void)state;
     struct layout l;
-    struct layout_request r = {.memory = 32ull << 20, .kernel_start = 0x1000000, .kernel_end = 0x1f00000,
-                               .ramdisk_size = 2 << 20, .command_line = ""};
+    struct layout_request r = {.memory = 32ull << 20,
+                               .kernel_start = 0x1000000,
+                               .kernel_end = 0x1f00000,
+                               .ramdisk_size = 2 << 20,
+                               .command_line = ""};
     assert_false(layout_plan(&r, &l, &why));
-    assert_string_equal(why.text, "too little: the kernel ends at 31 MiB and the ramdisk has 2 MiB, 33 MiB are needed to load them");
+    assert_string_equal(
+        why.text,
+        "too little: the kernel ends at 31 MiB and the ramdisk has 2 MiB, 33 MiB are needed to load them");
     r.ramdisk_size = UINT64_MAX - 4096;
     assert_false(layout_plan(&r, &l, &why));
     r.kernel_start = 0x1000;
@@ -83,7 +93,7 @@ static void layout_refuses(void **state)
     assert_string_equal(why.text, "the kernel wants to be loaded at 0x1000: below 1 MiB no guest may");
 }
 
-/* --- ACPI ------------------------------------------------------------------------------------------------------- */
+/* --- ACPI ---------------------------------------------------------------------------------------------- */
 
 static unsigned sum(const uint8_t *p, size_t n)
 {
@@ -121,7 +131,7 @@ static void acpi_checksums(void **state)
     }
 }
 
-/* --- building ----------------------------------------------------------------------------------------------------- */
+/* --- building ------------------------------------------------------------------------------------------ */
 
 static void guest_is_complete(void **state)
 {
@@ -206,9 +216,11 @@ static void refusals(void **state)
         {"name='g'\nkernel='none'", "g.cfg:2: kernel=none: no such file in the archive"},
         {"name='g'\nkernel='r'", "g.cfg:2: kernel=r: not an ELF file: a PVH kernel is one, as vmlinux is"},
         {"name='g'\nkernel='k'\nmemory=999999", "g.cfg:3: memory=999999: 2 GiB free of 2 GiB"},
-        {"name='g'\nkernel='k'\nmemory=2045", "g.cfg:3: memory=2045: 2 GiB needed with its page tables, 2 GiB free of 2 GiB"},
-        {"name='g'\nkernel='k'\nmemory=2", "g.cfg:3: memory=2: too little: the kernel ends at 2 MiB and the ramdisk has 0 bytes, "
-                                           "2 MiB are needed to load them"},
+        {"name='g'\nkernel='k'\nmemory=2045",
+         "g.cfg:3: memory=2045: 2 GiB needed with its page tables, 2 GiB free of 2 GiB"},
+        {"name='g'\nkernel='k'\nmemory=2",
+         "g.cfg:3: memory=2: too little: the kernel ends at 2 MiB and the ramdisk has 0 bytes, "
+         "2 MiB are needed to load them"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         setup_world();
@@ -236,7 +248,8 @@ static void names(void **state)
     struct guest_config *second = config_of(SMALL);
     assert_true(domain_create(config_of(SMALL), NULL, &id, &why));
     assert_false(domain_create(second, NULL, &other, &why));
-    assert_string_equal(why.text, "g.cfg:1: name=g: domain 1 has this name: destroy it, or give another name");
+    assert_string_equal(why.text,
+                        "g.cfg:1: name=g: domain 1 has this name: destroy it, or give another name");
     config_free(second);
     assert_true(domain_find("g", &other, &why));
     assert_int_equal(other, id);
@@ -251,7 +264,7 @@ static void names(void **state)
     assert_false(domain_destroy(id, &why));
 }
 
-/* --- guests that end ----------------------------------------------------------------------------------------------- */
+/* --- guests that end ----------------------------------------------------------------------------------- */
 
 static void end_with(const char *setting, unsigned code, domid_t *id)
 {
@@ -318,11 +331,16 @@ static void rename_restart_keeps_the_old(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(layout_of_small_and_large), cmocka_unit_test(layout_refuses),
-        cmocka_unit_test(acpi_checksums),            cmocka_unit_test(guest_is_complete),
-        cmocka_unit_test(nothing_left_after_failure), cmocka_unit_test(refusals),
-        cmocka_unit_test(names),                     cmocka_unit_test(poweroff_destroys),
-        cmocka_unit_test(preserve_keeps),            cmocka_unit_test(restart_loops_end),
+        cmocka_unit_test(layout_of_small_and_large),
+        cmocka_unit_test(layout_refuses),
+        cmocka_unit_test(acpi_checksums),
+        cmocka_unit_test(guest_is_complete),
+        cmocka_unit_test(nothing_left_after_failure),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(names),
+        cmocka_unit_test(poweroff_destroys),
+        cmocka_unit_test(preserve_keeps),
+        cmocka_unit_test(restart_loops_end),
         cmocka_unit_test(rename_restart_keeps_the_old),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

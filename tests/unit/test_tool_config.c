@@ -1,5 +1,6 @@
-/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c dom0/tool/why.c lib/number.c tests/unit/tool_below.c */
-/* Guests' configurations: xl.cfg's syntax, what the keys mean, and that every mistake is told with its place. */
+/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c dom0/tool/why.c */
+/* sources: lib/number.c tests/unit/tool_below.c */
+/* Guests' configurations: xl.cfg's syntax, what the keys mean, and every mistake told with its place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +48,8 @@ static void full_configuration(void **state)
                                   "memory = 0x200\nmaxmem=1024\nvcpus=2\nmaxvcpus=4\n"
                                   "disk = [ ]\nvif = [\n]\n"
                                   "uuid = '01234567-89ab-cdef-0123-456789ABCDEF'\n"
-                                  "on_crash='preserve'\non_reboot = 'rename-restart'", NULL, 0);
+                                  "on_crash='preserve'\non_reboot = 'rename-restart'",
+                                  NULL, 0);
     assert_non_null(c);
     assert_string_equal(c->name, "debian");
     assert_string_equal(c->kernel, "/boot/vmlinux");
@@ -71,7 +73,8 @@ static void lists_and_joining(void **state)
     world_reset();
     struct why w;
     struct cfg cfg = {0};
-    static const char text[] = "a = [ 'x', # one\n 'y',\n\n [ 1, 2 ], ]\na += [ 'z' ]\nb = 'one'\nb += ' two'\nb+=3\n";
+    static const char text[] =
+        "a = [ 'x', # one\n 'y',\n\n [ 1, 2 ], ]\na += [ 'z' ]\nb = 'one'\nb += ' two'\nb+=3\n";
     assert_true(cfg_read(&cfg, "f", text, sizeof text - 1, &w));
     const struct cfg_value *item = cfg_find(&cfg, "a")->value->items;
     assert_string_equal(item->text, "x");
@@ -145,15 +148,18 @@ static void meaning_errors(void **state)
     expect_error(BASE "memory=[1]", "g.cfg:3: memory: a string is needed, not a list");
     expect_error(BASE "memory=64\nmaxmem=32", "g.cfg:4: maxmem=32: 64 to 16777216 is possible");
     expect_error(BASE "vcpus=200", "g.cfg:3: vcpus=200: 1 to 128 is possible");
-    expect_error(BASE "type='hvm'", "g.cfg:3: type=hvm: only type=\"pvh\" guests run here; a stock Linux kernel is one");
+    expect_error(BASE "type='hvm'",
+                 "g.cfg:3: type=hvm: only type=\"pvh\" guests run here; a stock Linux kernel is one");
     expect_error(BASE "on_crash='restrt'", "g.cfg:3: on_crash=restrt: did you mean restart? "
                                            "it is destroy, restart, rename-restart or preserve");
-    expect_error(BASE "on_crash='coredump-restart'",
-                 "g.cfg:3: on_crash=coredump-restart: there is no disk to dump to: use restart, or preserve to look at it");
+    expect_error(BASE "on_crash='coredump-restart'", "g.cfg:3: on_crash=coredump-restart: there is no disk "
+                                                     "to dump to: use restart, or preserve to look at it");
     expect_error(BASE "disk=['phy:/dev/vg/x,xvda,w']",
                  "g.cfg:3: disk: this dom0 has no block back end yet: remove the line; a ramdisk needs none");
-    expect_error(BASE "uuid='12'", "g.cfg:3: uuid=12: 32 hex digits are needed, as 01234567-89ab-cdef-0123-456789abcdef");
-    expect_error("kernel='k'\nname='a b'", "g.cfg:2: name=a b: a b: a domain's name has no spaces, slashes or special characters");
+    expect_error(BASE "uuid='12'",
+                 "g.cfg:3: uuid=12: 32 hex digits are needed, as 01234567-89ab-cdef-0123-456789abcdef");
+    expect_error("kernel='k'\nname='a b'",
+                 "g.cfg:2: name=a b: a b: a domain's name has no spaces, slashes or special characters");
     expect_error("kernel='k'\nname='17'", "g.cfg:2: name=17: 17: a domain's name cannot be a number, "
                                           "which would be taken for its id");
 }
@@ -164,9 +170,10 @@ static void unknown_keys_warn(void **state)
     world_reset();
     struct guest_config *c = load(BASE "memroy=1\nhap=1\nxyzzy=2\n", NULL, 0);
     assert_non_null(c);
-    assert_string_equal(world.printed,
-                        "warning: g.cfg:3: memroy is not a key that is known here and is ignored; did you mean memory?\n"
-                        "warning: g.cfg:5: xyzzy is not a key that is known here and is ignored\n");
+    assert_string_equal(
+        world.printed,
+        "warning: g.cfg:3: memroy is not a key that is known here and is ignored; did you mean memory?\n"
+        "warning: g.cfg:5: xyzzy is not a key that is known here and is ignored\n");
     config_free(c);
 }
 
@@ -251,10 +258,18 @@ static void uptimes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_configuration), cmocka_unit_test(lists_and_joining), cmocka_unit_test(escapes),
-        cmocka_unit_test(arguments_override), cmocka_unit_test(syntax_errors),     cmocka_unit_test(meaning_errors),
-        cmocka_unit_test(unknown_keys_warn),  cmocka_unit_test(random_files),      cmocka_unit_test(out_of_memory),
-        cmocka_unit_test(sizes),              cmocka_unit_test(uuids),             cmocka_unit_test(uptimes),
+        cmocka_unit_test(full_configuration),
+        cmocka_unit_test(lists_and_joining),
+        cmocka_unit_test(escapes),
+        cmocka_unit_test(arguments_override),
+        cmocka_unit_test(syntax_errors),
+        cmocka_unit_test(meaning_errors),
+        cmocka_unit_test(unknown_keys_warn),
+        cmocka_unit_test(random_files),
+        cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(uuids),
+        cmocka_unit_test(uptimes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* sources: dom0/tool/elf.c dom0/tool/why.c tests/unit/tool_below.c */
-/* Guests' kernels as ELF files: a good one is understood, of a bad one the reason is told and nothing is believed. */
+/* Guests' kernels as ELF files: a good one is understood, of a bad one the reason is told and nothing is
+ * believed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -144,7 +145,7 @@ static void random_headers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_kernel), cmocka_unit_test(good_32_bit_kernel), cmocka_unit_test(reasons),
+        cmocka_unit_test(good_kernel),      cmocka_unit_test(good_32_bit_kernel), cmocka_unit_test(reasons),
         cmocka_unit_test(every_truncation), cmocka_unit_test(random_headers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,7 +71,7 @@ static int unlucky(void)
     return ++world.calls == world.fail_at;
 }
 
-/* --- text, memory, files, time ---------------------------------------------------------------------------- */
+/* --- text, memory, files, time ------------------------------------------------------------------------- */
 
 void vprint(const char *format, va_list args)
 {
@@ -142,7 +142,7 @@ bool interrupted(void)
     return false;
 }
 
-/* --- guests' memory ------------------------------------------------------------------------------------------- */
+/* --- guests' memory ------------------------------------------------------------------------------------ */
 
 static struct page *find_page(domid_t domid, xen_pfn_t gfn)
 {
@@ -242,7 +242,7 @@ void foreign_unmap(void *data, size_t count)
     world.mappings--;
 }
 
-/* --- the hypervisor ------------------------------------------------------------------------------------------------ */
+/* --- the hypervisor ------------------------------------------------------------------------------------ */
 
 static void describe(domid_t domid, struct xen_domctl_getdomaininfo *info)
 {
@@ -263,7 +263,8 @@ static long hvm_context(struct xen_domctl *op)
         struct hvm_save_descriptor header_d;
         HVM_SAVE_TYPE(HEADER) header;
         struct hvm_save_descriptor end;
-    } records = {.header_d = {HVM_SAVE_CODE(HEADER), 0, HVM_SAVE_LENGTH(HEADER)}, .header = {.magic = 0x54381286}};
+    } records = {.header_d = {HVM_SAVE_CODE(HEADER), 0, HVM_SAVE_LENGTH(HEADER)},
+                 .header = {.magic = 0x54381286}};
     if (op->cmd == XEN_DOMCTL_sethvmcontext)
         return 0;
     if (op->u.hvmcontext.buffer.p)
@@ -372,7 +373,7 @@ long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, 
     }
 }
 
-/* --- the store and consoles ------------------------------------------------------------------------------------------ */
+/* --- the store and consoles ---------------------------------------------------------------------------- */
 
 static int node_index(const char *path)
 {
@@ -446,7 +447,8 @@ int store_directory(const char *path, void (*each)(const char *name, void *arg),
 {
     size_t n = strlen(path);
     for (int i = 0; i < NODES; i++)
-        if (!strncmp(nodes[i].path, path, n) && nodes[i].path[n] == '/' && !strchr(nodes[i].path + n + 1, '/'))
+        if (!strncmp(nodes[i].path, path, n) && nodes[i].path[n] == '/' &&
+            !strchr(nodes[i].path + n + 1, '/'))
             each(nodes[i].path + n + 1, arg);
     return 0;
 }
@@ -494,7 +496,7 @@ bool console_replay(const char *name)
     return !strcmp(name, "ghost");
 }
 
-/* --- a kernel -------------------------------------------------------------------------------------------------------------- */
+/* --- a kernel ------------------------------------------------------------------------------------------ */
 
 static void put(uint8_t *file, unsigned at, uint64_t value, unsigned bytes)
 {

@@ -1,6 +1,6 @@
 /*
- * A pretended world below the toolstack: one hypervisor that counts domains and pages, a store, files, and the text
- * that was printed. Any of its calls can be made to fail, so that tests see what is undone.
+ * A pretended world below the toolstack: one hypervisor that counts domains and pages, a store, files, and
+ * the text that was printed. Any of its calls can be made to fail, so that tests see what is undone.
  */
 #ifndef TESTS_TOOL_BELOW_H
 #define TESTS_TOOL_BELOW_H
@@ -10,15 +10,15 @@
 #include <xen/xen.h>
 
 struct world {
-    int fail_at;           /* the n-th call that can fail does; 0: none */
-    int calls;             /* such calls so far */
-    int domains;           /* that exist */
-    int mappings;          /* foreign ones that are there */
-    int introductions;     /* of the store and the console, less releases */
-    uint64_t pages;        /* of guests */
-    uint64_t free_pages;   /* of the machine */
+    int fail_at;            /* the n-th call that can fail does; 0: none */
+    int calls;              /* such calls so far */
+    int domains;            /* that exist */
+    int mappings;           /* foreign ones that are there */
+    int introductions;      /* of the store and the console, less releases */
+    uint64_t pages;         /* of guests */
+    uint64_t free_pages;    /* of the machine */
     unsigned shutdown_code; /* of all guests, plus 1; 0: they run */
-    uint64_t now;          /* time_ns() */
+    uint64_t now;           /* time_ns() */
     char printed[65536];
 };
 extern struct world world;
