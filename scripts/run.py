@@ -47,6 +47,7 @@ def arguments(argv=None):
     add("--accel", choices=["tcg", "kvm"], default="tcg")
     add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot and pvh: QEMU's -kernel")
     add("--firmware", choices=["bios", "uefi"], default="bios", help="what boots the ISO")
+    add("--cpu", help="another processor model of QEMU")
     add("--smp", type=int, default=1, metavar="CPUS")
     add("--mem", type=int, default=1024, metavar="MIB")
     add("--dom0-mem", default="128M")
@@ -70,7 +71,7 @@ def qemu(options):
     command = ["qemu-system-x86_64", "-machine", "q35", "-m", str(options.mem), "-smp", str(options.smp),
                "-display", "none", "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
                "-mon", "chardev=console", "-echr", "0x14", "-nic", "none", "-accel", options.accel]
-    command += ["-cpu", "host" if options.accel == "kvm" else AMD_CPU]
+    command += ["-cpu", options.cpu or ("host" if options.accel == "kvm" else AMD_CPU)]
     if options.icount:
         command += ["-icount", "shift=0"]
     if options.once:

@@ -17,7 +17,8 @@ PROMPT = "dom0# "
 # How much longer than QEMU's machine, and than the machine this was written on, everything may take.
 SLOWNESS = {"amd": 1, "intel": 6}
 PATIENCE = float(os.environ.get("PATIENCE", "2"))
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x07")
+ERASED = re.compile(r"[^\n]*\r\x1b\[[JK]")
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x07\r\0]")
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
 
@@ -26,8 +27,8 @@ machines = []  # those of the test that runs, for conftest.py to show their cons
 
 
 def plain(text):
-    """What a person would see of the text: no escape sequences, no carriage returns, backspaces carried out."""
-    text = ESCAPE.sub("", text).replace("\r", "")
+    """What a person would see of the text: no escape sequences, no erased lines, backspaces carried out."""
+    text = ESCAPE.sub("", ERASED.sub("", text))
     while "\b" in text:
         text = re.sub(r"[^\b\n]?\b", "", text, count=1)
     return text
@@ -35,6 +36,28 @@ def plain(text):
 
 def built(name):
     return os.path.join(ROOT, BUILD, name)
+
+
+def guest_config(name, kernel, **keys):
+    """The text of a domain's configuration."""
+    keys = {"type": "pvh", "memory": 16, "vcpus": 1, "on_crash": "destroy", "on_reboot": "destroy", **keys}
+    return "".join(f"{key} = {value}\n" if isinstance(value, int) else f'{key} = "{value}"\n'
+                   for key, value in {"name": name, "kernel": kernel, **keys}.items())
+
+
+def make_archive(folder, files):
+    """An archive of files in the folder: {name in the archive: path, or text that has a newline}. Returns its path."""
+    words = []
+    for number, (name, source) in enumerate(files.items()):
+        if "\n" in source:
+            path = os.path.join(folder, f"text{number}")
+            with open(path, "w") as file:
+                file.write(source)
+            source = path
+        words.append(f"{name}={source}")
+    path = os.path.join(folder, "archive.cpio")
+    subprocess.run([os.path.join(ROOT, "scripts/archive.sh"), path, *words], check=True)
+    return path
 
 
 class Failed(AssertionError):
@@ -46,7 +69,9 @@ class Machine:
 
     def __init__(self, vendor="amd", modules=None, boot="multiboot", firmware="bios", smp=1, mem=1024,
                  dom0_mem="128M", cmdline="", options=()):
-        self.vendor, self.log, self.started = vendor, "", time.monotonic()
+        self.vendor = vendor
+        self.log = ""  # all that the console said
+        self.unread = ""  # the end of it that no wait has passed yet
         self.work = tempfile.TemporaryDirectory(prefix="hospes-test-")
         if modules is None:
             modules = [built("dom0"), built("archive.cpio")]
@@ -61,7 +86,6 @@ class Machine:
         self.child = pexpect.spawn(command[0], command[1:], encoding="utf-8", codec_errors="replace", echo=False,
                                    dimensions=(50, 200))
         self.child.delaybeforesend = None
-        self.child.logfile_read = self
         machines.append(self)
 
     def iso(self, modules, dom0_mem, cmdline):
@@ -71,45 +95,51 @@ class Machine:
                        check=True, stdin=subprocess.DEVNULL)
         return path
 
-    # pexpect's log file
-    def write(self, text):
-        self.log += text
-
-    def flush(self):
-        pass
-
     def console(self, lines=60):
         return "\n".join(plain(self.log).splitlines()[-lines:])
 
     def wait(self, pattern, timeout=10):
         """Waits for the regular expression, in seconds of a fast machine; returns what came before it."""
-        limit = timeout * SLOWNESS[self.vendor] * PATIENCE
-        try:
-            self.child.expect(pattern, timeout=limit)
-        except (pexpect.TIMEOUT, pexpect.EOF) as error:
-            what = "ended" if isinstance(error, pexpect.EOF) else f"did not say so in {limit:.0f} s"
-            raise Failed(f"waited for {pattern!r}, but the machine {what}\n{self.command_line}") from None
-        return plain(self.child.before)
+        return self.wait_match(pattern, timeout)[0]
 
-    def wait_line(self, pattern, timeout=10):
-        """Waits for a line that has the regular expression in it; returns the line."""
-        self.wait(pattern, timeout)
-        found = self.child.after
-        line = plain(self.log[:self.log.rfind(found)]).rsplit("\n", 1)[-1]
-        return line + plain(found) + self.wait(r"\n")
+    def wait_match(self, pattern, timeout=10):
+        """The same; returns what came before it and the match."""
+        limit = timeout * SLOWNESS[self.vendor] * PATIENCE
+        end = time.monotonic() + limit
+        while True:
+            self.unread = plain(self.unread)
+            match = re.search(pattern, self.unread, re.M)
+            if match:
+                before, self.unread = self.unread[:match.start()], self.unread[match.end():]
+                return before, match
+            if not self.read(end - time.monotonic()):
+                why = "it ended" if not self.child.isalive() else f"it did not say so in {limit:.0f} s"
+                raise Failed(f"waited for {pattern!r}, but {why}\n{self.command_line}")
+
+    def read(self, timeout):
+        """Takes in what the console says; False when it said nothing in that time or never will again."""
+        try:
+            text = self.child.read_nonblocking(65536, max(timeout, 0))
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return False
+        self.log += text
+        self.unread += text
+        return True
 
     def wait_end(self, timeout=10):
         """Waits until the machine is off; returns what it said till then."""
         limit = timeout * SLOWNESS[self.vendor] * PATIENCE
-        try:
-            self.child.expect(pexpect.EOF, timeout=limit)
-        except pexpect.TIMEOUT:
-            raise Failed(f"the machine is not off after {limit:.0f} s\n{self.command_line}") from None
-        return plain(self.child.before)
+        end = time.monotonic() + limit
+        while self.read(end - time.monotonic()):
+            pass
+        if self.child.isalive() and not self.child.flag_eof:
+            raise Failed(f"the machine is not off after {limit:.0f} s\n{self.command_line}")
+        before, self.unread = plain(self.unread), ""
+        return before
 
     def boot(self, timeout=20):
         """Waits for dom0's shell."""
-        self.wait(re.escape(PROMPT), timeout)
+        self.wait("^" + PROMPT, timeout)
         return self
 
     def send(self, text):
@@ -118,8 +148,8 @@ class Machine:
     def run(self, command, timeout=10):
         """Types a command at dom0's prompt; returns what it printed."""
         self.send(command + "\r")
-        self.wait(re.escape(command) + r"[^\n]*\n", 5)
-        return self.wait(re.escape(PROMPT), timeout).strip("\n")
+        self.wait(re.escape(command) + r" *\n", 5)
+        return self.wait("^" + PROMPT, timeout).strip("\n")
 
     def until(self, command, pattern, timeout=10):
         """Repeats a command until its output has the pattern; returns that output."""

@@ -1,0 +1,24 @@
+"""Domains come and go, and not one page goes with them."""
+from machine import SLOWNESS, built, guest_config
+
+FILES = {
+    "beacon": built("guest/beacon"),
+    "beacon.cfg": guest_config("beacon", "beacon"),
+    "round": "create -p beacon.cfg\ndestroy beacon\n",
+    "ten": "run round\n" * 10,
+    "fifty": "run ten\n" * 5,
+}
+ROUNDS = 500
+
+
+def test_create_and_destroy(machine):
+    machine.run("run ten", timeout=60)
+    before = machine.run("info free_memory")
+    for _ in range(ROUNDS // 50):
+        output = machine.run("run fifty", timeout=120)
+        assert "no such" not in output and "failed" not in output
+    machine.until("info free_memory", rf"^{before}$")
+    assert len(machine.run("list").splitlines()) == 2
+    last = int(machine.run("create -p beacon.cfg; domid beacon").splitlines()[-1])
+    assert last > ROUNDS
+    machine.run("destroy beacon")

@@ -1,0 +1,141 @@
+"""Every verb of dom0's shell, used wrongly: one line that says what is wrong, and no harm done."""
+import re
+
+import pytest
+
+from machine import built, guest_config
+
+FILES = {
+    "beacon": built("guest/beacon"),
+    "beacon.cfg": guest_config("beacon", "beacon"),
+    "second.cfg": guest_config("second", "beacon"),
+    "huge.cfg": guest_config("huge", "beacon", memory=999999),
+    "unknown.cfg": guest_config("unknown", "beacon", memori=16),
+    "nokernel.cfg": guest_config("nokernel", "not-there"),
+    "noelf.cfg": guest_config("noelf", "noise"),
+    "noramdisk.cfg": guest_config("noramdisk", "beacon", ramdisk="not-there"),
+    "bigramdisk.cfg": guest_config("bigramdisk", "beacon", ramdisk="big", memory=8),
+    "syntax.cfg": 'name = "syntax\nkernel = [\n',
+    "action.cfg": guest_config("action", "beacon", on_crash="explode"),
+    "noise": "this is no kernel\n" * 100,
+    "script": "echo one; echo two\nnonsense\necho three\n",
+}
+WRONG = [
+    ("create", r"usage|create"), ("create nothing", r"nothing"), ("create -x beacon", r"-x|usage"),
+    ("create huge", r"huge\.cfg:\d+: memory=999999: .*free"), ("create unknown", r"unknown\.cfg:\d+: .*memori.*memory"),
+    ("create nokernel", r"not-there"), ("create noelf", r"noise.*(ELF|kernel)"), ("create noramdisk", r"not-there"),
+    ("create bigramdisk", r"big"), ("create syntax", r"syntax\.cfg:1"), ("create action", r"action\.cfg:\d+: .*explode"),
+    ("create beacon vcpus=0", r"vcpus"), ("create beacon vcpus=many", r"vcpus"), ("create beacon nonsense=1", r"nonsense"),
+    ("create beacon memory=-1", r"memory"), ("create beacon name=", r"name"),
+    ("console", r"usage"), ("console nobody", r"nobody"), ("console 77", r"77"),
+    ("pause", r"usage"), ("pause nobody", r"nobody"), ("pause 0", r"0"),
+    ("unpause", r"usage"), ("unpause nobody", r"nobody"),
+    ("destroy", r"usage"), ("destroy nobody", r"nobody"), ("destroy 0", r"0"), ("destroy 99999999999", r"9999"),
+    ("shutdown", r"usage|name one"), ("shutdown nobody", r"nobody"), ("reboot", r"usage|name one"), ("reboot nobody", r"nobody"),
+    ("rename", r"usage"), ("rename nobody new", r"nobody"), ("rename a", r"usage"),
+    ("domid", r"usage"), ("domid nobody", r"nobody"), ("domname", r"usage"), ("domname 77", r"77"), ("domname x", r"x"),
+    ("mem-max", r"usage"), ("mem-max nobody 10", r"nobody"), ("mem-max 0 much", r"much"),
+    ("vcpu-list nobody", r"nobody"), ("uptime nobody", r"nobody"), ("list nobody", r"nobody"), ("list -z", r"-z|usage"),
+    ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("help nonsense", r"nonsense"),
+    ("store-ls /nowhere", r"/nowhere"), ("store-read", r"usage"), ("store-read /nowhere", r"/nowhere"),
+    ("store-write", r"usage"), ("store-write /x", r"usage"), ("store-rm", r"usage"), ("store-list /nowhere", r"/nowhere"),
+    ("nonsense", r"no such command"), ("creat beacon", r"did you mean create"), ("run", r"usage"), ("run nothing", r"nothing"),
+    ("cat", r"usage"), ("cat nothing", r"nothing"), ("ls nothing", r"nothing"), ("sleep", r"usage"), ("sleep soon", r"usage"),
+    ("echo 'open", r"(?i)quot"), ("poweroff now", r"usage"), ("restart now", r"usage"),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(machine):
+    before = machine.run("info free_memory")
+    yield
+    assert len(machine.run("list").splitlines()) == 2, "a domain is left"
+    assert machine.run("info free_memory") == before
+
+
+@pytest.mark.parametrize("command, complaint", WRONG, ids=[command for command, _ in WRONG])
+def test_wrong(machine, command, complaint):
+    output = machine.run(command)
+    assert re.search(complaint, output), output
+    assert len(output.splitlines()) <= 3
+    assert machine.run("echo $?") != "0"
+
+
+def test_dry_run(machine):
+    output = machine.run("create --dry-run beacon")
+    assert "16" in output and "beacon" in output
+    assert "beacon" not in machine.run("list")
+
+
+def test_life_of_a_domain(machine):
+    machine.run("create -p beacon", timeout=20)
+    assert re.search(r"^beacon +\d+ +\d+ +1 +--p---", machine.run("list beacon"), re.M)
+    machine.run("unpause beacon")
+    machine.until("list beacon", r" (r-|-b)---- ")
+    domid = machine.run("domid beacon")
+    assert domid.isdigit() and machine.run(f"domname {domid}") == "beacon"
+    assert re.search(rf"^beacon +{domid} +0 ", machine.run("vcpu-list beacon"), re.M)
+    assert machine.run("store-read /local/domain/" + domid + "/name") == "beacon"
+    assert "already" in machine.run("create beacon") or "beacon" in machine.run("create beacon")
+    machine.run("rename beacon lantern")
+    assert "lantern" in machine.run("list")
+    machine.run("pause lantern")
+    machine.run("unpause lantern")
+    machine.run("mem-max lantern 20")
+    machine.send("console lantern\r")
+    machine.wait("console lantern *\n")
+    machine.send("a")
+    machine.wait("^alive a$")
+    machine.send("\x1d")
+    machine.wait("^dom0# ")
+    machine.run("destroy lantern", timeout=20)
+
+
+def test_console_of_the_dead(machine):
+    output = machine.run("create -p beacon", timeout=20)
+    machine.run("unpause beacon")
+    machine.send("console beacon\r")
+    machine.wait("^beacon")
+    machine.send("q")
+    machine.wait("^dom0# ")
+    machine.until("list", r"^((?!beacon )[^\n]*\n?)*\Z")
+    assert "beacon" in machine.run("console beacon"), output
+
+
+def test_script(machine):
+    output = machine.run("run script")
+    assert re.search(r"^one\ntwo\n.*no such command.*\nthree$", output, re.S)
+
+
+def test_two_of_one_kind(machine):
+    machine.run("create beacon", timeout=20)
+    machine.run("create second", timeout=20)
+    assert machine.run("domid beacon") != machine.run("domid second")
+    machine.run("create beacon name=third", timeout=20)
+    for name in ("beacon", "second", "third"):
+        machine.run(f"destroy {name}", timeout=20)
+
+
+def test_completion(machine):
+    machine.send("creat\t")
+    machine.wait("create ")
+    machine.send("bea\t")
+    machine.wait("beacon")
+    machine.send("\x15")  # Ctrl-U
+    assert machine.run("echo done") == "done"
+
+
+def test_debug_keys(machine):
+    """Ctrl-A three times: the keys go to the hypervisor, and back again."""
+    machine.send("\x01\x01\x01")
+    machine.wait("(?i)hypervisor|debug|input")
+    machine.send("h")
+    machine.wait("(?i)help|domain")
+    for key in "q":
+        machine.send(key)
+        machine.wait(r"(?i)dom(ain )?0|d0")
+    machine.send("\x01\x01\x01")
+    machine.wait(r"(?i)dom(ain )?0|d0")
+    machine.send("\r")
+    machine.wait("^dom0# ")
+    assert machine.run("echo back") == "back"
