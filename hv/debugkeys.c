@@ -6,8 +6,10 @@
 #include <hv/cmdline.h>
 #include <hv/cpu.h>
 #include <hv/debugkeys.h>
+#include <hv/domain.h>
 #include <hv/evtchn.h>
 #include <hv/frame.h>
+#include <hv/gnttab.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
 #include <hv/sched.h>
@@ -73,6 +75,8 @@ INIT_CODE void debugkeys_init(void)
     debugkey_register('t', show_time, "clock and timers");
     debugkey_register('d', arch_dump_cpus, "registers and stacks of all CPUs");
     debugkey_register('e', evtchn_dump, "event channels");
+    debugkey_register('g', gnttab_dump, "grants in use");
+    debugkey_register('q', domain_dump, "domains and vCPUs");
     debugkey_register('r', sched_dump, "run queues and vCPUs");
     debugkey_register('R', reboot, "reboot the machine");
 }

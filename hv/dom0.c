@@ -16,6 +16,7 @@
 #include <hv/frame.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
+#include <hv/sched.h>
 #include <lib/number.h>
 #include <lib/string.h>
 #include <xen/arch-x86/hvm/start_info.h>
@@ -329,6 +330,7 @@ INIT_CODE void dom0_build(const struct boot_info *info)
     make_memory_map(info);
     uint64_t start_info = make_start_info(info, &kernel);
     arch_vcpu_pvh_entry(dom0->vcpu[0], kernel.entry, (uint32_t)start_info);
+    vcpu_wake(dom0->vcpu[0], VCPU_DOWN);
     frame_add_range(maddr_to_mfn(module->start), DIV_ROUND_UP(module->size, PAGE_SIZE));
     printk(LOG_INFO "dom0: %u MiB, %u vCPUs, kernel at %#lx-%#lx, entry %#x, %u more modules\n",
            (unsigned)((uint64_t)dom0->total_pages * PAGE_SIZE / MIB), dom0->max_vcpus, kernel.start, kernel.end,

@@ -3,6 +3,7 @@
 #include <hv/console.h>
 #include <hv/debugkeys.h>
 #include <hv/dom0.h>
+#include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/init.h>
 #include <hv/panic.h>
@@ -42,5 +43,6 @@ INIT_CODE void hv_main(void)
 
     dom0_build(&boot_info);
     console_start_input();
+    domain_control_unpause(dom0);
     arch_cpus_release();
 }

@@ -13,7 +13,6 @@
 
 enum lock_level {
     LOCK_DOMCTL = 1, /* one control operation at a time (hv/domctl.c) */
-    LOCK_DOMAINS,    /* the table of domains, changes only */
     LOCK_DOMAIN,     /* struct domain: life cycle, pause counts, vCPU creation, HVM parameters, page accounting */
     LOCK_GNTTAB,     /* a domain's grant table and maptrack */
     LOCK_EVTCHN,     /* a domain's event channels */
