@@ -3,36 +3,32 @@
 #include <lib/string.h>
 
 #include "domain.h"
-#include "format.h"
 #include "nodes.h"
 #include "verbs.h"
 
-static int verb_help(int argc, char **argv);
-
 const struct tool_verb tool_verbs[] = {
-    {"console", "DOMAIN", "Join a domain's console; Ctrl-] leaves it", verb_console, true, false},
-    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "Create a domain from a configuration", verb_create,
+    {"console", "DOMAIN", "join a domain's console; Ctrl-] leaves it", verb_console, true, false},
+    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "create a domain from a configuration", verb_create,
      false, true},
-    {"destroy", "DOMAIN", "End a domain at once, without asking it", verb_destroy, true, false},
-    {"dmesg", "[-c]", "Show the hypervisor's messages", verb_dmesg, false, false},
-    {"domid", "NAME", "Show the id of a domain", verb_domid, true, false},
-    {"domname", "ID", "Show the name of a domain", verb_domname, false, false},
-    {"help", "[VERB]", "List the verbs, or explain one", verb_help, false, false},
-    {"info", "[FIELD]", "Show the machine and the hypervisor", verb_info, false, false},
-    {"list", "[-l] [-v] [DOMAIN]", "List all domains or one", verb_list, true, false},
-    {"mem-max", "DOMAIN SIZE", "Set how much memory a domain may have", verb_mem_max, true, false},
-    {"pause", "DOMAIN", "Stop a domain's CPUs", verb_pause, true, false},
-    {"reboot", "[-w] -a|DOMAIN", "Ask a domain to reboot", verb_reboot, true, false},
-    {"rename", "DOMAIN NEWNAME", "Give a domain another name", verb_rename, true, false},
-    {"shutdown", "[-w] -a|DOMAIN", "Ask a domain to shut down", verb_shutdown, true, false},
-    {"store-list", "[-p] PATH...", "List the children of a node in the store", verb_store_list, false, false},
-    {"store-ls", "[-f] [PATH]", "Show the store below a node", verb_store_ls, false, false},
-    {"store-read", "[-p] PATH...", "Show the value of a node in the store", verb_store_read, false, false},
-    {"store-rm", "PATH...", "Remove a node from the store", verb_store_rm, false, false},
-    {"store-write", "PATH VALUE...", "Write a node in the store", verb_store_write, false, false},
-    {"unpause", "DOMAIN", "Let a paused domain run", verb_unpause, true, false},
-    {"uptime", "[-s] [DOMAIN...]", "Show how long domains have been running", verb_uptime, true, false},
-    {"vcpu-list", "[DOMAIN...]", "List the virtual CPUs of all domains or some", verb_vcpu_list, true, false},
+    {"destroy", "DOMAIN", "end a domain at once, without asking it", verb_destroy, true, false},
+    {"dmesg", "[-c]", "show the hypervisor's messages", verb_dmesg, false, false},
+    {"domid", "NAME", "show the id of a domain", verb_domid, true, false},
+    {"domname", "ID", "show the name of a domain", verb_domname, false, false},
+    {"info", "[FIELD]", "show the machine and the hypervisor", verb_info, false, false},
+    {"list", "[-l] [-v] [DOMAIN]", "list all domains or one", verb_list, true, false},
+    {"mem-max", "DOMAIN SIZE", "set how much memory a domain may have", verb_mem_max, true, false},
+    {"pause", "DOMAIN", "stop a domain's CPUs", verb_pause, true, false},
+    {"reboot", "[-w] -a|DOMAIN", "ask a domain to reboot", verb_reboot, true, false},
+    {"rename", "DOMAIN NEWNAME", "give a domain another name", verb_rename, true, false},
+    {"shutdown", "[-w] -a|DOMAIN", "ask a domain to shut down", verb_shutdown, true, false},
+    {"store-list", "[-p] PATH...", "list the children of a node in the store", verb_store_list, false, false},
+    {"store-ls", "[-f] [PATH]", "show the store below a node", verb_store_ls, false, false},
+    {"store-read", "[-p] PATH...", "show the value of a node in the store", verb_store_read, false, false},
+    {"store-rm", "PATH...", "remove a node from the store", verb_store_rm, false, false},
+    {"store-write", "PATH VALUE...", "write a node in the store", verb_store_write, false, false},
+    {"unpause", "DOMAIN", "let a paused domain run", verb_unpause, true, false},
+    {"uptime", "[-s] [DOMAIN...]", "show how long domains have been running", verb_uptime, true, false},
+    {"vcpu-list", "[DOMAIN...]", "list the virtual CPUs of all domains or some", verb_vcpu_list, true, false},
 };
 const size_t tool_verb_count = sizeof tool_verbs / sizeof tool_verbs[0];
 
@@ -47,11 +43,6 @@ static const struct tool_verb *verb_find(const char *name)
         if (!strcmp(tool_verbs[i].name, name))
             return &tool_verbs[i];
     return NULL;
-}
-
-static const char *verb_at(size_t i)
-{
-    return i < tool_verb_count ? tool_verbs[i].name : NULL;
 }
 
 int verb_failed(const char *verb, const struct why *why)
@@ -85,7 +76,7 @@ static void print_help(const char *name, const struct option *options, size_t co
 {
     const struct tool_verb *verb = verb_find(name);
     print_usage(name);
-    print("%s.\n", verb ? verb->help : "");
+    print("%s\n", verb ? verb->help : "");
     for (size_t i = 0; i < count; i++) {
         char letter[] = {'-', options[i].letter, '\0'};
         print("  %-2s%s%s%-*s %s\n", options[i].letter ? letter : "",
@@ -186,28 +177,4 @@ void print_text(const char *text, size_t length)
         }
     }
     print("%.*s", (int)n, line);
-}
-
-static int verb_help(int argc, char **argv)
-{
-    int status, operands = take_options(argc, argv, NULL, 0, 0, 1, &status);
-    if (operands < 0)
-        return status;
-    if (!operands) {
-        for (size_t i = 0; i < tool_verb_count; i++)
-            print("  %-12s %s\n", tool_verbs[i].name, tool_verbs[i].help);
-        print("VERB -h explains a verb.\n");
-        return DONE;
-    }
-    const struct tool_verb *verb = verb_find(argv[1]);
-    if (verb) {
-        char *arguments[] = {argv[1], "-h", NULL};
-        return verb->run(2, arguments);
-    }
-    char word[WORD_TEXT];
-    if (nearest_word(argv[1], verb_at, word))
-        print("help: there is no verb %s: did you mean %s?\n", argv[1], word);
-    else
-        print("help: there is no verb %s: help lists them\n", argv[1]);
-    return FAILED;
 }
