@@ -1,11 +1,12 @@
 /*
  * Life and death of domains (hv/domain.h).
  *
- * All domains stand in a table of two levels by id, read without a lock under RCU. Domains are made and killed by one
- * control operation at a time (LOCK_DOMCTL, or boot), so the table has no lock of its own.
+ * All domains stand in a table of two levels by id, read without a lock under RCU. Domains are made and
+ * killed by one control operation at a time (LOCK_DOMCTL, or boot), so the table has no lock of its own.
  *
  * References: one for the table until domain_kill is through, one while the domain owns frames, and whatever
- * domain_get() took. The last one to go takes the domain out of the table; its memory follows a grace period later.
+ * domain_get() took. The last one to go takes the domain out of the table; its memory follows a grace period
+ * later.
  */
 #include <hv/arch/p2m.h>
 #include <hv/arch/vcpu.h>
@@ -28,7 +29,8 @@ static struct domain **table[DIV_ROUND_UP(DOMID_FIRST_RESERVED, TABLE_SIZE)];
 static uint64_t id_seen[DIV_ROUND_UP(DOMID_FIRST_RESERVED, 64)]; /* ids that some domain had since boot */
 static domid_t last_id;
 
-/* --- finding --------------------------------------------------------------------------------------------------- */
+/* --- finding
+ * --------------------------------------------------------------------------------------------------- */
 
 static struct domain **table_slot(domid_t id)
 {
@@ -95,7 +97,8 @@ static int reserve_slot(domid_t id)
     return 0;
 }
 
-/* --- references ------------------------------------------------------------------------------------------------ */
+/* --- references
+ * ------------------------------------------------------------------------------------------------ */
 
 static void free_parts(struct domain *d)
 {
@@ -140,7 +143,8 @@ void domain_put(struct domain *d)
     rcu_defer(&d->rcu, domain_free);
 }
 
-/* --- creation -------------------------------------------------------------------------------------------------- */
+/* --- creation
+ * -------------------------------------------------------------------------------------------------- */
 
 static int check_config(const struct xen_domctl_createdomain *config)
 {
@@ -195,7 +199,8 @@ no_evtchn:
     return error;
 }
 
-int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged, struct domain **out)
+int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged,
+                  struct domain **out)
 {
     int error = check_config(config);
     if (error)
@@ -235,7 +240,8 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     return 0;
 }
 
-/* --- pausing by the toolstack ----------------------------------------------------------------------------------- */
+/* --- pausing by the toolstack
+ * ----------------------------------------------------------------------------------- */
 
 #define MAX_CONTROL_PAUSES 255
 
@@ -257,7 +263,8 @@ int domain_control_unpause(struct domain *d)
     return 0;
 }
 
-/* --- shutdown -------------------------------------------------------------------------------------------------- */
+/* --- shutdown
+ * -------------------------------------------------------------------------------------------------- */
 
 static void stop_vcpus_locked(struct domain *d)
 {
@@ -326,7 +333,8 @@ void domain_crash(struct domain *d, const char *format, ...)
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
-/* --- destruction ----------------------------------------------------------------------------------------------- */
+/* --- destruction
+ * ----------------------------------------------------------------------------------------------- */
 
 static int64_t stop_for_good(struct domain *d)
 {
@@ -358,8 +366,8 @@ static void domain_dead(struct rcu_head *head)
 
 int64_t domain_kill(struct domain *d)
 {
-    static int64_t (*const step[])(struct domain *d) = {stop_for_good, evtchn_domain_kill, gnttab_kill,
-                                                        p2m_domain_kill};
+    static int64_t (*const step[])(struct domain * d) = {stop_for_good, evtchn_domain_kill, gnttab_kill,
+                                                         p2m_domain_kill};
 
     if (d->dying == DOMAIN_DEAD)
         return 0;
@@ -380,7 +388,8 @@ int64_t domain_kill(struct domain *d)
     return 0;
 }
 
-/* --- debug ------------------------------------------------------------------------------------------------------ */
+/* --- debug
+ * ------------------------------------------------------------------------------------------------------ */
 
 static const char *state_of(const struct domain *d)
 {
@@ -395,8 +404,8 @@ void domain_dump(void)
         for (uint32_t i = 0; i < d->max_vcpus; i++) {
             struct vcpu *v = d->vcpu[i];
             if (v)
-                printk(LOG_ERROR "  v%u: cpu %u, stopped %#x%s, upcall pending %u, ran %lu ms\n", i, v->cpu->id,
-                       v->stopped, v->running ? ", running" : "", v->info->evtchn_upcall_pending,
+                printk(LOG_ERROR "  v%u: cpu %u, stopped %#x%s, upcall pending %u, ran %lu ms\n", i,
+                       v->cpu->id, v->stopped, v->running ? ", running" : "", v->info->evtchn_upcall_pending,
                        vcpu_cpu_time(v) / MILLISECOND);
         }
     }

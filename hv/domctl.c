@@ -1,9 +1,10 @@
 /*
- * domctl: the toolstack's operations on domains (xen/domctl.h, interface version 0x15). This file has the table and the life
- * of domains; scheduling parameters are in domctl_sched.c, state and memory in domctl_state.c.
+ * domctl: the toolstack's operations on domains (xen/domctl.h, interface version 0x15). This file has the
+ * table and the life of domains; scheduling parameters are in domctl_sched.c, state and memory in
+ * domctl_state.c.
  *
- * Locking: LOCK_DOMCTL, one operation at a time. Who does not get it at once runs again later, so that a CPU never
- * waits for another's long operation. Operations that only look do without.
+ * Locking: LOCK_DOMCTL, one operation at a time. Who does not get it at once runs again later, so that a CPU
+ * never waits for another's long operation. Operations that only look do without.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/vcpu.h>
@@ -18,7 +19,8 @@
 
 static spinlock_t domctl_lock = SPINLOCK_INIT(LOCK_DOMCTL);
 
-/* --- information -------------------------------------------------------------------------------------------------- */
+/* --- information
+ * -------------------------------------------------------------------------------------------------- */
 
 static void add_vcpu_info(struct vcpu *v, struct xen_domctl_getdomaininfo *info)
 {
@@ -101,7 +103,9 @@ static int64_t get_vcpu_info(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t create_domain(struct xen_domctl *op, struct domain *d)
 {
@@ -154,7 +158,8 @@ static int64_t make_vcpus(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- properties --------------------------------------------------------------------------------------------------- */
+/* --- properties
+ * --------------------------------------------------------------------------------------------------- */
 
 static int64_t set_max_mem(struct xen_domctl *op, struct domain *d)
 {
@@ -184,7 +189,8 @@ static int64_t address_size(struct xen_domctl *op, struct domain *d)
     return -XEN_EOPNOTSUPP;
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------- */
+/* --- the table
+ * ---------------------------------------------------------------------------------------------------- */
 
 #define COPY_BACK 0x1
 #define UNLOCKED  0x2
@@ -266,7 +272,8 @@ int64_t do_domctl(uint64_t arg[6])
     return result;
 }
 
-/* --- for the other operations ------------------------------------------------------------------------------------- */
+/* --- for the other operations
+ * ------------------------------------------------------------------------------------- */
 
 void control_pause_and_wait(struct domain *d)
 {

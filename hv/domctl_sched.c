@@ -1,8 +1,8 @@
 /*
  * domctl: where vCPUs may run and how much of the CPUs they get (xen/domctl.h). There is one NUMA node.
  *
- * The scheduler is shown as credit2. Soft affinity is a preference that it does not have, so only one that prefers
- * nothing is taken. Locking: LOCK_DOMCTL is held.
+ * The scheduler is shown as credit2. Soft affinity is a preference that it does not have, so only one that
+ * prefers nothing is taken. Locking: LOCK_DOMCTL is held.
  */
 #include <hv/control.h>
 #include <hv/cpu.h>

@@ -2,9 +2,9 @@
  * domctl: the state of a domain's processors and memory, and what of the hardware it may touch (xen/domctl.h,
  * xen/hvm/save.h).
  *
- * Contexts go through a buffer of the hypervisor's: the domain is paused while it is filled or read, and the guest
- * copies happen outside. Hardware is the first domain's alone, so others can be denied it, never allowed.
- * Locking: LOCK_DOMCTL is held.
+ * Contexts go through a buffer of the hypervisor's: the domain is paused while it is filled or read, and the
+ * guest copies happen outside. Hardware is the first domain's alone, so others can be denied it, never
+ * allowed. Locking: LOCK_DOMCTL is held.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/p2m.h>
@@ -19,7 +19,8 @@
 #include <xen/arch-x86/xen.h>
 #include <xen/hvm/save.h>
 
-/* --- HVM context -------------------------------------------------------------------------------------------------- */
+/* --- HVM context
+ * -------------------------------------------------------------------------------------------------- */
 
 #define MAX_CONTEXT_ORDER 9u /* 2 MiB: MAX_VCPUS with all their state is less */
 
@@ -129,7 +130,8 @@ int64_t domctl_get_context_partial(struct xen_domctl *op, struct domain *d)
     return error;
 }
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory
+ * ------------------------------------------------------------------------------------------------------- */
 
 #define MAX_PAGE_INFOS 1024 /* per call, as Xen's */
 
@@ -188,7 +190,9 @@ int64_t domctl_shadow_op(struct xen_domctl *op, struct domain *d)
     }
 }
 
-/* --- time --------------------------------------------------------------------------------------------------------- */
+/* --- time
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 #define TSC_MODE_DEFAULT       0
 #define TSC_MODE_NEVER_EMULATE 2
@@ -212,7 +216,8 @@ int64_t domctl_set_tsc_info(struct xen_domctl *op, struct domain *d)
     return t->gtsc_khz == 0 || t->gtsc_khz == tsc_khz ? 0 : -XEN_EOPNOTSUPP;
 }
 
-/* --- hardware ----------------------------------------------------------------------------------------------------- */
+/* --- hardware
+ * ----------------------------------------------------------------------------------------------------- */
 
 static int64_t permission(const struct domain *d, bool allow)
 {

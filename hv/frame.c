@@ -2,14 +2,14 @@
  * Machine frames: a buddy allocator over the descriptors of hv/frame.h, ownership and reference counts.
  *
  * Free blocks of 2^order frames lie on one list per order and zone. Memory below 4 GiB is its own zone and is
- * touched last, so that it is left for devices which can address no more. Lists are linked by frame number, 0 is
- * their end: frame 0 is never handed out.
+ * touched last, so that it is left for devices which can address no more. Lists are linked by frame number, 0
+ * is their end: frame 0 is never handed out.
  *
- * A free frame remembers its last owner. It is scrubbed on allocation unless its new owner is the same domain, which has
- * to be the only one that ever had this id (domain->first_of_id).
+ * A free frame remembers its last owner. It is scrubbed on allocation unless its new owner is the same
+ * domain, which has to be the only one that ever had this id (domain->first_of_id).
  *
- * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever took
- * it; refs and owner of frames in use change by compare-and-swap of frame->word.
+ * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever
+ * took it; refs and owner of frames in use change by compare-and-swap of frame->word.
  */
 #include <hv/boot_info.h>
 #include <hv/domain.h>
@@ -38,7 +38,8 @@ static enum zone zone_of(uint64_t mfn)
     return mfn < LOW_LIMIT ? ZONE_LOW : ZONE_HIGH;
 }
 
-/* --- free lists; LOCK_FRAME is held ------------------------------------------------------------------------- */
+/* --- free lists; LOCK_FRAME is held
+ * ------------------------------------------------------------------------- */
 
 static void push_locked(uint64_t mfn, unsigned order)
 {
@@ -73,7 +74,8 @@ static void give_back_locked(uint64_t mfn, unsigned order)
     free_count += 1ull << order;
     for (; order < MAX_ORDER; order++) {
         uint64_t buddy = mfn ^ (1ull << order);
-        if (buddy >= frame_limit || !(frame_table[buddy].flags & FRAME_FREE_HEAD) || frame_table[buddy].order != order)
+        if (buddy >= frame_limit || !(frame_table[buddy].flags & FRAME_FREE_HEAD) ||
+            frame_table[buddy].order != order)
             break;
         unlink_locked(buddy);
         mfn &= ~(1ull << order);
@@ -166,7 +168,8 @@ static bool take_range_locked(uint64_t start, uint64_t end)
     return true;
 }
 
-/* --- ownership ------------------------------------------------------------------------------------------------- */
+/* --- ownership
+ * ------------------------------------------------------------------------------------------------- */
 
 static uint64_t make_word(uint32_t refs, domid_t owner, uint8_t flags)
 {
@@ -198,8 +201,8 @@ static bool count_pages(struct domain *d, uint64_t count)
     do {
         if (d->dying || old + count > d->max_pages)
             return false;
-    } while (!__atomic_compare_exchange_n(&d->total_pages, &old, old + (uint32_t)count, false, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&d->total_pages, &old, old + (uint32_t)count, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
     if (old == 0 && !domain_get(d)) {
         __atomic_fetch_sub(&d->total_pages, (uint32_t)count, __ATOMIC_SEQ_CST);
         return false;
@@ -268,7 +271,8 @@ bool frame_get(mfn_t mfn, domid_t owner)
             return false;
         new.word = old.word;
         new.refs++;
-    } while (!__atomic_compare_exchange_n(&f->word, &old.word, new.word, true, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&f->word, &old.word, new.word, true, __ATOMIC_ACQUIRE,
+                                          __ATOMIC_RELAXED));
     return true;
 }
 
@@ -289,7 +293,8 @@ void frame_put(mfn_t mfn)
         new.refs--;
         if (new.refs == 0)
             new.flags &= (uint8_t)~FRAME_UNCOUNTED;
-    } while (!__atomic_compare_exchange_n(&f->word, &old.word, new.word, true, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+    } while (!__atomic_compare_exchange_n(&f->word, &old.word, new.word, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
 
     if (new.refs != 0)
         return;
@@ -307,7 +312,8 @@ domid_t frame_owner(mfn_t mfn)
     return f.refs ? f.owner : DOMID_INVALID;
 }
 
-/* --- for the hypervisor -------------------------------------------------------------------------------------- */
+/* --- for the hypervisor
+ * -------------------------------------------------------------------------------------- */
 
 void *page_alloc(unsigned order)
 {
@@ -346,7 +352,8 @@ void page_free_shared(void *p)
         frame_put(virt_to_mfn(p));
 }
 
-/* --- boot and figures ------------------------------------------------------------------------------------------ */
+/* --- boot and figures
+ * ------------------------------------------------------------------------------------------ */
 
 void INIT_CODE frame_init(struct frame *table, uint64_t limit)
 {

@@ -1,9 +1,9 @@
 /*
  * Grant tables: life, the shared frames, and the operations on the table as a whole (xen/grant_table.h).
  *
- * Version 1 only, and of the operations those that Xen lets HVM guests call. A table starts with one frame (the toolstack
- * puts grants for console and store there) and grows when frames are asked for; it never shrinks, so a frame that
- * exists can be used without the lock.
+ * Version 1 only, and of the operations those that Xen lets HVM guests call. A table starts with one frame
+ * (the toolstack puts grants for console and store there) and grows when frames are asked for; it never
+ * shrinks, so a frame that exists can be used without the lock.
  *
  * Locking: LOCK_GNTTAB for growing and for the places of the frames.
  */
@@ -22,7 +22,9 @@ static uint32_t gnttab_max_maptrack_option = 1024;
 CMDLINE_UINT("gnttab_max_frames", gnttab_max_frames_option);
 CMDLINE_UINT("gnttab_max_maptrack_frames", gnttab_max_maptrack_option);
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 static int grow_locked(struct domain *d, uint32_t frames)
 {
@@ -131,7 +133,8 @@ uint32_t gnttab_max_frames(const struct domain *d)
     return d->gnttab->max_frames;
 }
 
-/* --- the table as a whole ----------------------------------------------------------------------------------------- */
+/* --- the table as a whole
+ * ----------------------------------------------------------------------------------------- */
 
 /* For operations that report a missing domain or right in their status. */
 static int find_table(domid_t id, struct domain **d)
@@ -226,8 +229,10 @@ static int swap_entries(struct gnttab *g, uint32_t a, uint32_t b)
     if (a >= entries || b >= entries)
         return GNTST_bad_gntref;
 
-    struct grant_frame *frame_a = &g->frame[a / ENTRIES_PER_FRAME], *frame_b = &g->frame[b / ENTRIES_PER_FRAME];
-    const struct grant_pin *pin_a = &frame_a->pin[a % ENTRIES_PER_FRAME], *pin_b = &frame_b->pin[b % ENTRIES_PER_FRAME];
+    struct grant_frame *frame_a = &g->frame[a / ENTRIES_PER_FRAME],
+                       *frame_b = &g->frame[b / ENTRIES_PER_FRAME];
+    const struct grant_pin *pin_a = &frame_a->pin[a % ENTRIES_PER_FRAME],
+                           *pin_b = &frame_b->pin[b % ENTRIES_PER_FRAME];
     grant_entry_v1_t *entry_a = &frame_a->shared[a % ENTRIES_PER_FRAME];
     grant_entry_v1_t *entry_b = &frame_b->shared[b % ENTRIES_PER_FRAME];
 
@@ -270,14 +275,10 @@ int64_t grant_restart(uint64_t arg[6], uint32_t done, size_t size)
 int64_t do_grant_table_op(uint64_t arg[6])
 {
     static hypercall_fn *const operation[] = {
-        [GNTTABOP_map_grant_ref] = grant_map,
-        [GNTTABOP_unmap_grant_ref] = grant_unmap,
-        [GNTTABOP_setup_table] = setup_table,
-        [GNTTABOP_copy] = grant_copy,
-        [GNTTABOP_query_size] = query_size,
-        [GNTTABOP_set_version] = set_version,
-        [GNTTABOP_get_version] = get_version,
-        [GNTTABOP_swap_grant_ref] = swap_grant_ref,
+        [GNTTABOP_map_grant_ref] = grant_map, [GNTTABOP_unmap_grant_ref] = grant_unmap,
+        [GNTTABOP_setup_table] = setup_table, [GNTTABOP_copy] = grant_copy,
+        [GNTTABOP_query_size] = query_size,   [GNTTABOP_set_version] = set_version,
+        [GNTTABOP_get_version] = get_version, [GNTTABOP_swap_grant_ref] = swap_grant_ref,
     };
     uint32_t command = (uint32_t)arg[0];
 
@@ -286,7 +287,8 @@ int64_t do_grant_table_op(uint64_t arg[6])
     return (int32_t)arg[2] < 0 ? -XEN_EINVAL : operation[command](arg);
 }
 
-/* --- debug -------------------------------------------------------------------------------------------------------- */
+/* --- debug
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void dump_domain(const struct domain *d)
 {
@@ -296,8 +298,8 @@ static void dump_domain(const struct domain *d)
     for (uint32_t ref = 0; ref < g->frames * ENTRIES_PER_FRAME; ref++) {
         const struct grant_pin *pin = &g->frame[ref / ENTRIES_PER_FRAME].pin[ref % ENTRIES_PER_FRAME];
         if (pin->readers || pin->writers)
-            printk(LOG_ERROR "  grant %u: mfn %#x used by d%u, %u readers, %u writers\n", ref, pin->mfn, pin->domid,
-                   pin->readers, pin->writers);
+            printk(LOG_ERROR "  grant %u: mfn %#x used by d%u, %u readers, %u writers\n", ref, pin->mfn,
+                   pin->domid, pin->readers, pin->writers);
     }
 }
 

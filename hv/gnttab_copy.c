@@ -1,8 +1,9 @@
 /*
- * GNTTABOP_copy: bytes from page to page, each of them granted to the caller or the caller's own (xen/grant_table.h).
+ * GNTTABOP_copy: bytes from page to page, each of them granted to the caller or the caller's own
+ * (xen/grant_table.h).
  *
- * A granted page is pinned for the time of the copy, so that its owner sees that it is in use and cannot take it away in the
- * middle. Locking: none here; grant_pin() has its own.
+ * A granted page is pinned for the time of the copy, so that its owner sees that it is in use and cannot take
+ * it away in the middle. Locking: none here; grant_pin() has its own.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/cpu.h>

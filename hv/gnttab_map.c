@@ -1,9 +1,10 @@
 /*
- * Mapping of granted pages: GNTTABOP_map_grant_ref and unmap_grant_ref, and the end of all mappings of a dying domain.
+ * Mapping of granted pages: GNTTABOP_map_grant_ref and unmap_grant_ref, and the end of all mappings of a
+ * dying domain.
  *
- * A mapping is a p2m entry of type P2M_GRANT_*, which owns the frame reference that grant_pin() took, and a handle. Undoing
- * goes in batches: entries out, one flush, then pins and references. Only these functions touch such entries, so what the
- * handle says about an entry is true.
+ * A mapping is a p2m entry of type P2M_GRANT_*, which owns the frame reference that grant_pin() took, and a
+ * handle. Undoing goes in batches: entries out, one flush, then pins and references. Only these functions
+ * touch such entries, so what the handle says about an entry is true.
  *
  * Locking: see hv/gnttab_internal.h. The free handles have the mapping domain's LOCK_GNTTAB.
  */
@@ -19,7 +20,8 @@
 #define GRANT_TYPES (P2M_BIT(P2M_GRANT_RW) | P2M_BIT(P2M_GRANT_RO))
 #define UNMAP_BATCH 32u
 
-/* --- handles ------------------------------------------------------------------------------------------------------ */
+/* --- handles
+ * ------------------------------------------------------------------------------------------------------ */
 
 static unsigned mapping_list_order(const struct gnttab *g)
 {
@@ -85,7 +87,8 @@ void gnttab_free_mappings(struct gnttab *g)
     page_free(g->mapping, mapping_list_order(g));
 }
 
-/* --- mapping ------------------------------------------------------------------------------------------------------ */
+/* --- mapping
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int check_flags(uint32_t flags)
 {
@@ -152,7 +155,8 @@ int64_t grant_map(uint64_t arg[6])
     return 0;
 }
 
-/* --- unmapping ---------------------------------------------------------------------------------------------------- */
+/* --- unmapping
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Handles whose p2m entries are out, and whose frames are still held. */
 struct unmapped {
@@ -181,7 +185,8 @@ static bool claim_handle(struct gnttab *g, uint32_t handle)
     if (handle >= handles)
         return false;
     struct grant_mapping *m = grant_mapping(g, (uint32_t)index_nospec(handle, handles));
-    return __atomic_compare_exchange_n(&m->state, &live, MAPPING_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&m->state, &live, MAPPING_BUSY, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 
 static void take_entry_out(struct domain *ld, struct unmapped *u, uint32_t handle)
@@ -228,7 +233,8 @@ int64_t grant_unmap(uint64_t arg[6])
             break;
         }
         op.status = (int16_t)unmap_one(ld, &op, &u);
-        if (copy_to_guest(GVA(at.v + offsetof(struct gnttab_unmap_grant_ref, status)), &op.status, sizeof op.status))
+        if (copy_to_guest(GVA(at.v + offsetof(struct gnttab_unmap_grant_ref, status)), &op.status,
+                          sizeof op.status))
             result = -XEN_EFAULT;
         if (u.count == UNMAP_BATCH)
             finish_unmap(ld, &u);

@@ -1,9 +1,9 @@
 /*
  * A grant in use (hv/gnttab_internal.h): the shared entry is checked and marked, the frame behind it held.
  *
- * The guest may write to a shared entry at any time. So it is read once and marked by compare-and-swap of flags and domid
- * together; a guest that keeps the word moving gets an error after a few rounds. Once pinned, the frame is the one
- * that was found then, whatever the entry says later.
+ * The guest may write to a shared entry at any time. So it is read once and marked by compare-and-swap of
+ * flags and domid together; a guest that keeps the word moving gets an error after a few rounds. Once pinned,
+ * the frame is the one that was found then, whatever the entry says later.
  *
  * Locking: the granting domain's LOCK_GNTTAB around each function.
  */

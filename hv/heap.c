@@ -1,9 +1,9 @@
 /*
  * Small objects: pages cut into equal pieces, one set of pages per size class.
  *
- * A page of pieces begins with struct slab; what needs more than the largest class gets a page of its own, which
- * is why page-aligned objects are known to be whole pages. A slab is on its class's list while it has a free
- * piece and goes back to the frame allocator when all are free.
+ * A page of pieces begins with struct slab; what needs more than the largest class gets a page of its own,
+ * which is why page-aligned objects are known to be whole pages. A slab is on its class's list while it has a
+ * free piece and goes back to the frame allocator when all are free.
  *
  * Locking: LOCK_HEAP around everything; page_alloc is called without it (LOCK_FRAME is lower).
  */
@@ -38,7 +38,7 @@ static struct slab *slab_create(unsigned class)
     if (!slab)
         return NULL;
 
-    slab->class = (uint16_t)class;
+    slab->class = (uint16_t) class;
     list_init(&slab->link);
     for (size_t at = HEADER_SIZE; at + class_size[class] <= PAGE_SIZE; at += class_size[class]) {
         void **piece = (void **)((char *)slab + at);
@@ -67,7 +67,7 @@ void *heap_alloc(size_t size)
     if (size > PAGE_SIZE)
         return NULL;
     while (class < CLASSES && class_size[class] < size)
-        class++;
+        class ++;
     if (class == CLASSES)
         return page_alloc(0);
 

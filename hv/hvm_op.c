@@ -1,8 +1,9 @@
 /*
- * hvm_op: HVM parameters, the upcall vector, and the little else that PVH guests call (xen/hvm/hvm_op.h, params.h).
+ * hvm_op: HVM parameters, the upcall vector, and the little else that PVH guests call (xen/hvm/hvm_op.h,
+ * params.h).
  *
- * Parameters are mostly a notice board between toolstack and guest; the table below says who may read and write which.
- * Locking: LOCK_DOMAIN for changes of parameters.
+ * Parameters are mostly a notice board between toolstack and guest; the table below says who may read and
+ * write which. Locking: LOCK_DOMAIN for changes of parameters.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>
@@ -48,7 +49,8 @@ static const uint8_t param_rights[HVM_NR_PARAMS] = {
     [HVM_PARAM_MCA_CAP] = ONCE,
 };
 
-/* Reads the argument and finds the domain; 0 when the caller has the right to touch this parameter in this way. */
+/* Reads the argument and finds the domain; 0 when the caller has the right to touch this parameter in this
+ * way. */
 static int get_param_argument(uint64_t argument, uint8_t right, struct xen_hvm_param *a, struct domain **d)
 {
     if (copy_from_guest(a, GVA(argument), sizeof *a))

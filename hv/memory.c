@@ -1,9 +1,9 @@
 /*
  * memory_op: the table of its operations, reservations (populate, decrease) and queries (xen/memory.h).
  *
- * Populate and decrease return how many extents they did, also when they stopped at a bad one or had not the right to
- * begin: that is the ABI. Populate-on-demand does not exist. Extents are at most 2 MiB, so that scrubbing one is bounded
- * work; a toolstack that asks for more gets "0 done" and goes on with less.
+ * Populate and decrease return how many extents they did, also when they stopped at a bad one or had not the
+ * right to begin: that is the ABI. Populate-on-demand does not exist. Extents are at most 2 MiB, so that
+ * scrubbing one is bounded work; a toolstack that asks for more gets "0 done" and goes on with less.
  *
  * Locking: none here; frames, p2m and page counts look after themselves.
  */
@@ -16,7 +16,8 @@
 
 #define MAX_EXTENT_ORDER ORDER_2M
 
-/* --- populate ---------------------------------------------------------------------------------------------------- */
+/* --- populate
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* ALLOC_* for a request's flags; false when they cannot be had. There is one NUMA node, number 0. */
 static bool allocation_flags(uint32_t mem_flags, unsigned *flags)
@@ -26,7 +27,8 @@ static bool allocation_flags(uint32_t mem_flags, unsigned *flags)
 
     if (mem_flags & XENMEMF_populate_on_demand)
         return false;
-    if (node != 0xff && node != 0 && (current->domain->privileged || (mem_flags & XENMEMF_exact_node_request)))
+    if (node != 0xff && node != 0 &&
+        (current->domain->privileged || (mem_flags & XENMEMF_exact_node_request)))
         return false;
     *flags = ALLOC_ANY;
     if (bits == 0 || bits >= 64 || frame_limit <= 1ull << bits >> PAGE_SHIFT)
@@ -36,7 +38,8 @@ static bool allocation_flags(uint32_t mem_flags, unsigned *flags)
 }
 
 /*
- * The first domain is mapped one to one for the sake of its devices: where it names RAM, it gets that very RAM or nothing.
+ * The first domain is mapped one to one for the sake of its devices: where it names RAM, it gets that very
+ * RAM or nothing.
  */
 static mfn_t allocate(struct domain *d, gfn_t gfn, unsigned order, unsigned flags)
 {
@@ -58,7 +61,8 @@ static bool populate_extent(struct domain *d, gfn_t gfn, unsigned order, unsigne
     return false;
 }
 
-/* --- decrease ---------------------------------------------------------------------------------------------------- */
+/* --- decrease
+ * ---------------------------------------------------------------------------------------------------- */
 
 /* Frames that left the p2m and are put once no CPU can still reach them. */
 struct leaving {
@@ -81,8 +85,8 @@ static bool release_extent(struct leaving *l, gfn_t gfn, unsigned order)
     for (uint64_t i = 0; i < 1ull << order; i++) {
         struct p2m_entry old;
 
-        if (p2m_remove_noflush(l->domain, gfn_plus(gfn, i), P2M_BIT(P2M_RAM) | P2M_BIT(P2M_RAM_RO) | P2M_BIT(P2M_SHARED),
-                               &old))
+        if (p2m_remove_noflush(l->domain, gfn_plus(gfn, i),
+                               P2M_BIT(P2M_RAM) | P2M_BIT(P2M_RAM_RO) | P2M_BIT(P2M_SHARED), &old))
             return false;
         l->mfn[l->count++] = old.mfn;
         if (l->count == ARRAY_SIZE(l->mfn))
@@ -91,13 +95,15 @@ static bool release_extent(struct leaving *l, gfn_t gfn, unsigned order)
     return true;
 }
 
-/* --- both -------------------------------------------------------------------------------------------------------- */
+/* --- both
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Reads and checks the request; false: nothing is to be done. */
-static bool get_reservation(gva_t argument, uint64_t start, struct xen_memory_reservation *r, struct domain **d)
+static bool get_reservation(gva_t argument, uint64_t start, struct xen_memory_reservation *r,
+                            struct domain **d)
 {
-    return !copy_from_guest(r, argument, sizeof *r) && r->nr_extents <= MEMOP_MAX_EXTENTS && start < r->nr_extents &&
-           !domain_find_target(r->domid, d) && r->extent_order <= MAX_EXTENT_ORDER;
+    return !copy_from_guest(r, argument, sizeof *r) && r->nr_extents <= MEMOP_MAX_EXTENTS &&
+           start < r->nr_extents && !domain_find_target(r->domid, d) && r->extent_order <= MAX_EXTENT_ORDER;
 }
 
 static int64_t populate_physmap(uint64_t arg[6], uint64_t start)
@@ -143,7 +149,8 @@ static int64_t decrease_reservation(uint64_t arg[6], uint64_t start)
     return budget || done == r.nr_extents ? (int64_t)done : memory_restart(arg, done);
 }
 
-/* Pages that no address leads to are of no use to a domain that does not know machine frames: none are given. */
+/* Pages that no address leads to are of no use to a domain that does not know machine frames: none are given.
+ */
 static int64_t increase_reservation(uint64_t arg[6], uint64_t start)
 {
     (void)arg;
@@ -159,7 +166,8 @@ static int64_t exchange(uint64_t arg[6], uint64_t start)
     return copy_from_guest(&e, memory_argument(arg), sizeof e) ? -XEN_EFAULT : -XEN_EOPNOTSUPP;
 }
 
-/* --- queries ----------------------------------------------------------------------------------------------------- */
+/* --- queries
+ * ----------------------------------------------------------------------------------------------------- */
 
 static int64_t maximum_ram_page(uint64_t arg[6], uint64_t start)
 {

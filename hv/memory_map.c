@@ -28,7 +28,8 @@ int64_t memory_get_map(uint64_t arg[6], uint64_t start)
     if (!d->memory_map_entries)
         error = -XEN_ENOSYS;
     else
-        error = copy_to_guest(handle_gva(map.buffer), d->memory_map, map.nr_entries * sizeof d->memory_map[0]);
+        error =
+            copy_to_guest(handle_gva(map.buffer), d->memory_map, map.nr_entries * sizeof d->memory_map[0]);
     spin_unlock(&d->lock);
     return error ? error : copy_to_guest(memory_argument(arg), &map, sizeof map);
 }

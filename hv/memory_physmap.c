@@ -2,11 +2,13 @@
  * memory_op: pages put at chosen places of a guest-physical map (xen/memory.h): add_to_physmap and its batch,
  * remove_from_physmap, acquire_resource.
  *
- * A page that stood at the place before goes: RAM returns to the allocator, special pages are unhooked. Grant mappings and
- * device registers stay what they are. Foreign frames and resources may be mapped by privileged domains only.
+ * A page that stood at the place before goes: RAM returns to the allocator, special pages are unhooked. Grant
+ * mappings and device registers stay what they are. Foreign frames and resources may be mapped by privileged
+ * domains only.
  *
- * Locking: LOCK_DOMAIN while a special page moves, of which there is one place at a time; the p2m's own lock otherwise. A guest whose vCPUs work on one place at the
- * same time gets one order or the other, never a lost reference.
+ * Locking: LOCK_DOMAIN while a special page moves, of which there is one place at a time; the p2m's own lock
+ * otherwise. A guest whose vCPUs work on one place at the same time gets one order or the other, never a lost
+ * reference.
  */
 #include <hv/arch/p2m.h>
 #include <hv/cpu.h>
@@ -18,7 +20,8 @@
 
 #define OWN_TYPES (P2M_BIT(P2M_RAM) | P2M_BIT(P2M_RAM_RO) | P2M_BIT(P2M_SHARED))
 
-/* --- one page ----------------------------------------------------------------------------------------------------- */
+/* --- one page
+ * ----------------------------------------------------------------------------------------------------- */
 
 /* Takes what is at gfn out, if it is one of types, and drops its reference. */
 static int drop_page(struct domain *d, gfn_t gfn, uint32_t types)
@@ -169,9 +172,11 @@ static int check_target(domid_t id, unsigned space, struct domain **d)
     return error;
 }
 
-/* --- operations --------------------------------------------------------------------------------------------------- */
+/* --- operations
+ * --------------------------------------------------------------------------------------------------- */
 
-static int64_t add_range(uint64_t arg[6], struct domain *d, const struct xen_add_to_physmap *a, uint64_t start)
+static int64_t add_range(uint64_t arg[6], struct domain *d, const struct xen_add_to_physmap *a,
+                         uint64_t start)
 {
     if (a->size < start)
         return -XEN_EILSEQ;
@@ -257,9 +262,11 @@ int64_t memory_remove_from_physmap(uint64_t arg[6], uint64_t start)
     return error == -XEN_EBUSY ? -XEN_ENOENT : error;
 }
 
-/* --- resources ---------------------------------------------------------------------------------------------------- */
+/* --- resources
+ * ---------------------------------------------------------------------------------------------------- */
 
-/* Frames of d's grant table appear in the caller's map. Entries that fail are left out: the first error ends it. */
+/* Frames of d's grant table appear in the caller's map. Entries that fail are left out: the first error ends
+ * it. */
 static int64_t map_grant_frames(uint64_t arg[6], struct domain *d, const struct xen_mem_acquire_resource *r,
                                 uint64_t start)
 {

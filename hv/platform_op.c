@@ -1,9 +1,9 @@
 /*
- * What the domain that drives the hardware tells and asks: platform_op (wall clock, CPUs), physdev_op (PCI devices) and
- * xsm_op (no security module). xen/platform.h, xen/physdev.h.
+ * What the domain that drives the hardware tells and asks: platform_op (wall clock, CPUs), physdev_op (PCI
+ * devices) and xsm_op (no security module). xen/platform.h, xen/physdev.h.
  *
- * The hypervisor keeps no list of PCI devices and has nothing to map for them, so their announcements are checked and
- * agreed to. Locking: none needed.
+ * The hypervisor keeps no list of PCI devices and has nothing to map for them, so their announcements are
+ * checked and agreed to. Locking: none needed.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>

@@ -1,8 +1,8 @@
 /*
  * sysctl: what a toolstack asks about the machine and the hypervisor (xen/sysctl.h).
  *
- * The machine is shown as one NUMA node and one socket, and all CPUs as pool 0. Locking: none needed; the answers are what
- * was true a moment ago.
+ * The machine is shown as one NUMA node and one socket, and all CPUs as pool 0. Locking: none needed; the
+ * answers are what was true a moment ago.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>
@@ -17,7 +17,8 @@
 
 #define LOCAL_DISTANCE 10 /* as in ACPI's SLIT */
 
-/* --- console and keys --------------------------------------------------------------------------------------------- */
+/* --- console and keys
+ * --------------------------------------------------------------------------------------------- */
 
 static int64_t read_console(struct xen_sysctl *op)
 {
@@ -50,7 +51,8 @@ static int64_t debug_keys(struct xen_sysctl *op)
     return 0;
 }
 
-/* --- the machine -------------------------------------------------------------------------------------------------- */
+/* --- the machine
+ * -------------------------------------------------------------------------------------------------- */
 
 static int64_t physinfo(struct xen_sysctl *op)
 {
@@ -105,7 +107,8 @@ static int64_t cpu_topology(struct xen_sysctl *op)
 static int64_t numa_info(struct xen_sysctl *op)
 {
     struct xen_sysctl_numainfo *n = &op->u.numainfo;
-    struct xen_sysctl_meminfo memory = {.memsize = frames_total() << PAGE_SHIFT, .memfree = frames_free() << PAGE_SHIFT};
+    struct xen_sysctl_meminfo memory = {.memsize = frames_total() << PAGE_SHIFT,
+                                        .memfree = frames_free() << PAGE_SHIFT};
     uint32_t distance = LOCAL_DISTANCE;
     bool list = n->meminfo.p || n->distance.p;
 
@@ -125,7 +128,8 @@ static int64_t avail_heap(struct xen_sysctl *op)
     return 0;
 }
 
-/* --- domains and scheduling --------------------------------------------------------------------------------------- */
+/* --- domains and scheduling
+ * --------------------------------------------------------------------------------------- */
 
 static int64_t get_domain_infos(struct xen_sysctl *op)
 {
@@ -183,16 +187,11 @@ static int64_t cpupool(struct xen_sysctl *op)
 int64_t do_sysctl(uint64_t arg[6])
 {
     static sysctl_fn *const operation[] = {
-        [XEN_SYSCTL_readconsole] = read_console,
-        [XEN_SYSCTL_physinfo] = physinfo,
-        [XEN_SYSCTL_sched_id] = sched_id,
-        [XEN_SYSCTL_getdomaininfolist] = get_domain_infos,
-        [XEN_SYSCTL_debug_keys] = debug_keys,
-        [XEN_SYSCTL_getcpuinfo] = get_cpu_info,
-        [XEN_SYSCTL_availheap] = avail_heap,
-        [XEN_SYSCTL_cputopoinfo] = cpu_topology,
-        [XEN_SYSCTL_numainfo] = numa_info,
-        [XEN_SYSCTL_cpupool_op] = cpupool,
+        [XEN_SYSCTL_readconsole] = read_console, [XEN_SYSCTL_physinfo] = physinfo,
+        [XEN_SYSCTL_sched_id] = sched_id,        [XEN_SYSCTL_getdomaininfolist] = get_domain_infos,
+        [XEN_SYSCTL_debug_keys] = debug_keys,    [XEN_SYSCTL_getcpuinfo] = get_cpu_info,
+        [XEN_SYSCTL_availheap] = avail_heap,     [XEN_SYSCTL_cputopoinfo] = cpu_topology,
+        [XEN_SYSCTL_numainfo] = numa_info,       [XEN_SYSCTL_cpupool_op] = cpupool,
     };
     struct xen_sysctl op;
 

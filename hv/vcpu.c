@@ -1,11 +1,11 @@
 /*
  * vCPUs: creation, the place of their vcpu_info, release (hv/domain.h).
  *
- * vcpu_info of the first LEGACY_MAX_VCPUS vCPUs stands in shared_info from the start. The others have private_info,
- * which no guest sees, until they register one. Registering happens once per vCPU.
+ * vcpu_info of the first LEGACY_MAX_VCPUS vCPUs stands in shared_info from the start. The others have
+ * private_info, which no guest sees, until they register one. Registering happens once per vCPU.
  *
- * Locking: LOCK_DOMAIN for publishing a vCPU and for moving its info. Whoever sends events reads v->info without a lock,
- * which is why frames are dropped only after a grace period (domain_dead).
+ * Locking: LOCK_DOMAIN for publishing a vCPU and for moving its info. Whoever sends events reads v->info
+ * without a lock, which is why frames are dropped only after a grace period (domain_dead).
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/vcpu.h>

@@ -1,5 +1,6 @@
 /*
- * Grant tables (xen/grant_table.h), version 1: setup, query, map, unmap, copy; version 2 and transfer refused.
+ * Grant tables (xen/grant_table.h), version 1: setup, query, map, unmap, copy; version 2 and transfer
+ * refused.
  *
  * Locking: LOCK_GNTTAB of the granting domain for its table and pins, of the mapping domain for its maptrack.
  */
@@ -12,7 +13,8 @@
 
 struct domain;
 
-/* Limits as in xen_domctl_createdomain: negative ones mean the default. -EINVAL beyond what gnttab_max_frames= allows. */
+/* Limits as in xen_domctl_createdomain: negative ones mean the default. -EINVAL beyond what
+ * gnttab_max_frames= allows. */
 int gnttab_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint32_t version);
 /* Drops every mapping that d holds of others, bounded: HYPERCALL_RESTART until done, then 0. */
 int64_t gnttab_kill(struct domain *d);

@@ -1,8 +1,9 @@
 /*
- * Inside of the grant tables: hv/gnttab.c (life, table), gnttab_pin.c (one entry in use), gnttab_map.c, gnttab_copy.c.
+ * Inside of the grant tables: hv/gnttab.c (life, table), gnttab_pin.c (one entry in use), gnttab_map.c,
+ * gnttab_copy.c.
  *
- * Two domains meet in each operation, and never are both locks held: the granting domain's is for its pins, the
- * mapping domain's for its free handles. A mapping that is made or undone is MAPPING_BUSY in between.
+ * Two domains meet in each operation, and never are both locks held: the granting domain's is for its pins,
+ * the mapping domain's for its free handles. A mapping that is made or undone is MAPPING_BUSY in between.
  */
 #ifndef HV_GNTTAB_INTERNAL_H
 #define HV_GNTTAB_INTERNAL_H
@@ -11,25 +12,26 @@
 #include <hv/lock.h>
 #include <hv/types.h>
 
-#define ENTRIES_PER_FRAME  (PAGE_SIZE / sizeof(grant_entry_v1_t))
-#define MAPPINGS_PER_PAGE  (PAGE_SIZE / sizeof(struct grant_mapping))
-#define NO_HANDLE          UINT32_MAX
+#define ENTRIES_PER_FRAME (PAGE_SIZE / sizeof(grant_entry_v1_t))
+#define MAPPINGS_PER_PAGE (PAGE_SIZE / sizeof(struct grant_mapping))
+#define NO_HANDLE         UINT32_MAX
 
 /*
- * Uses of one grant by its grantee. While there is any, mfn is held and the entry's GTF_reading (and GTF_writing when
- * there are writers) is set, whatever the guest does to the entry.
+ * Uses of one grant by its grantee. While there is any, mfn is held and the entry's GTF_reading (and
+ * GTF_writing when there are writers) is set, whatever the guest does to the entry.
  */
 struct grant_pin {
     uint32_t mfn;
     domid_t domid;
     uint8_t readers, writers;
 };
-_Static_assert(sizeof(struct grant_pin) == sizeof(grant_entry_v1_t), "the pins of a frame of entries fill a frame");
+_Static_assert(sizeof(struct grant_pin) == sizeof(grant_entry_v1_t),
+               "the pins of a frame of entries fill a frame");
 
 struct grant_frame {
     grant_entry_v1_t *shared; /* page_alloc_shared: the guest writes here at any time */
     struct grant_pin *pin;
-    gfn_t gfn;                /* where the guest put it, INVALID_GFN: nowhere */
+    gfn_t gfn; /* where the guest put it, INVALID_GFN: nowhere */
 };
 
 enum mapping_state { MAPPING_FREE, MAPPING_LIVE, MAPPING_BUSY };
@@ -46,13 +48,13 @@ struct grant_mapping {
 struct gnttab {
     spinlock_t lock;
     struct grant_frame *frame;
-    uint32_t frames, max_frames;  /* frames only grows, after frame[] is filled */
+    uint32_t frames, max_frames; /* frames only grows, after frame[] is filled */
 
     struct grant_mapping **mapping; /* pages of mappings; made on the first one */
-    uint32_t handles;             /* grows by pages, as frames does */
+    uint32_t handles;               /* grows by pages, as frames does */
     uint32_t max_mapping_pages;
-    uint32_t free_handle;         /* NO_HANDLE: none */
-    uint32_t kill_next;           /* handle that gnttab_kill goes on with */
+    uint32_t free_handle; /* NO_HANDLE: none */
+    uint32_t kill_next;   /* handle that gnttab_kill goes on with */
 };
 
 static inline struct grant_mapping *grant_mapping(const struct gnttab *g, uint32_t handle)
@@ -61,8 +63,8 @@ static inline struct grant_mapping *grant_mapping(const struct gnttab *g, uint32
 }
 
 /*
- * One more use of grant ref of rd by the current domain: marks the shared entry, and takes a reference of the frame.
- * GNTST_okay, or an error that changed nothing.
+ * One more use of grant ref of rd by the current domain: marks the shared entry, and takes a reference of the
+ * frame. GNTST_okay, or an error that changed nothing.
  */
 int grant_pin(struct domain *rd, uint32_t ref, bool readonly, mfn_t *mfn);
 /* One use less. The caller drops the reference of the frame that is returned. */
@@ -71,7 +73,8 @@ mfn_t grant_unpin(struct domain *rd, uint32_t ref, bool readonly);
 /* With the table, when no mapping is left. */
 void gnttab_free_mappings(struct gnttab *g);
 
-/* Operations of grant_table_op; they get the count of elements in arg[2], and restart as grant_restart() says. */
+/* Operations of grant_table_op; they get the count of elements in arg[2], and restart as grant_restart()
+ * says. */
 int64_t grant_map(uint64_t arg[6]);
 int64_t grant_unmap(uint64_t arg[6]);
 int64_t grant_copy(uint64_t arg[6]);

@@ -1,8 +1,8 @@
 /*
  * memory_op (xen/memory.h), one function per operation or two; hv/memory.c has the table.
  *
- * start: how many extents earlier runs of the same call have done, from the upper bits of the command. A function
- * that has used up its budget returns memory_restart(), everything else what the guest sees.
+ * start: how many extents earlier runs of the same call have done, from the upper bits of the command. A
+ * function that has used up its budget returns memory_restart(), everything else what the guest sees.
  */
 #ifndef HV_MEMORY_H
 #define HV_MEMORY_H
@@ -11,7 +11,8 @@
 #include <hv/hypercall.h>
 #include <hv/types.h>
 
-/* The command's number is in bits 0 to 5, the extent to start from above them: the layout Xen's guests see on a restart. */
+/* The command's number is in bits 0 to 5, the extent to start from above them: the layout Xen's guests see on
+ * a restart. */
 #define MEMOP_EXTENT_SHIFT 6
 #define MEMOP_COMMAND_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
 /* More extents than this would not fit into the 32-bit register of a restarted command. */
@@ -33,6 +34,7 @@ static inline gva_t memory_argument(const uint64_t arg[6])
 /* hv/memory_map.c: what the guest is told about its memory */
 memop_fn memory_get_map, memory_set_map, memory_reserved_device_map;
 /* hv/memory_physmap.c: pages at chosen places of a guest-physical map */
-memop_fn memory_add_to_physmap, memory_add_to_physmap_batch, memory_remove_from_physmap, memory_acquire_resource;
+memop_fn memory_add_to_physmap, memory_add_to_physmap_batch, memory_remove_from_physmap,
+    memory_acquire_resource;
 
 #endif
