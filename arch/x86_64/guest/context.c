@@ -61,6 +61,13 @@ void vcpu_reset(struct vcpu *v)
     vendor->flush_tlb(v);
 }
 
+/* v has registers to start from, other than those of INIT. */
+void vcpu_ready(struct vcpu *v)
+{
+    v->arch->wait_for_sipi = false;
+    v->initialised = true;
+}
+
 void vcpu_start_sipi(struct vcpu *v, uint8_t vector)
 {
     const struct segment code = {.selector = (uint16_t)(vector << 8),
@@ -69,6 +76,7 @@ void vcpu_start_sipi(struct vcpu *v, uint8_t vector)
                                  .base = (uint64_t)vector << 12};
     vendor->set_segment(v, SEG_CS, &code);
     v->arch->rip = 0;
+    vcpu_ready(v);
 }
 
 void arch_vcpu_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info)
@@ -82,5 +90,6 @@ void arch_vcpu_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info)
     vendor->set_register(v, REG_CR0, CR0_PE | CR0_ET);
     a->rip = entry;
     a->gpr[RBX] = start_info;
-    a->wait_for_sipi = false;
+    vcpu_ready(v);
+    vcpu_wake(v, VCPU_DOWN);
 }

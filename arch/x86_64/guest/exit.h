@@ -72,5 +72,7 @@ void vcpu_set_tsc_offset(struct vcpu *v, uint64_t offset);
 /* guest/context.c: registers as after INIT or SIPI. */
 void vcpu_reset(struct vcpu *v);
 void vcpu_start_sipi(struct vcpu *v, uint8_t vector);
+/* It has other registers than those of INIT, and may start with them. */
+void vcpu_ready(struct vcpu *v);
 
 #endif

@@ -65,10 +65,8 @@ static bool start_state(struct vcpu *v)
         vcpu_reset(v);
         a->wait_for_sipi = true;
     }
-    if (__atomic_exchange_n(&a->sipi_pending, false, __ATOMIC_SEQ_CST) && a->wait_for_sipi) {
+    if (__atomic_exchange_n(&a->sipi_pending, false, __ATOMIC_SEQ_CST) && a->wait_for_sipi)
         vcpu_start_sipi(v, a->sipi_vector);
-        a->wait_for_sipi = false;
-    }
     if (!a->wait_for_sipi)
         return true;
     vcpu_stop(v, VCPU_DOWN);
