@@ -182,6 +182,25 @@ static int64_t set_time_offset(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
+/* There are no ACPI buttons to press in a PVH domain. */
+static int64_t send_trigger(struct xen_domctl *op, struct domain *d)
+{
+    struct vcpu *v = domain_vcpu(d, op->u.sendtrigger.vcpu);
+
+    if (!v)
+        return -XEN_ESRCH;
+    switch (op->u.sendtrigger.trigger) {
+    case XEN_DOMCTL_SENDTRIGGER_NMI:
+        arch_send_nmi(v);
+        return 0;
+    case XEN_DOMCTL_SENDTRIGGER_POWER:
+    case XEN_DOMCTL_SENDTRIGGER_SLEEP:
+        return -XEN_EOPNOTSUPP;
+    default:
+        return -XEN_ENOSYS;
+    }
+}
+
 /* Domains of hardware virtualization choose their own width. */
 static int64_t address_size(struct xen_domctl *op, struct domain *d)
 {
@@ -212,6 +231,7 @@ static const struct operation {
     [XEN_DOMCTL_max_mem] = {set_max_mem, 0},
     [XEN_DOMCTL_setdomainhandle] = {set_handle, 0},
     [XEN_DOMCTL_settimeoffset] = {set_time_offset, 0},
+    [XEN_DOMCTL_sendtrigger] = {send_trigger, 0},
     [XEN_DOMCTL_set_address_size] = {address_size, 0},
     [XEN_DOMCTL_get_address_size] = {address_size, 0},
     [XEN_DOMCTL_setnodeaffinity] = {domctl_set_node_affinity, 0},
