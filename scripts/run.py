@@ -6,6 +6,7 @@ machine (VMX). The tests start their machines through this file, too."""
 import argparse
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ sound: driver=dummy
 log: {work}/log
 panic: action=fatal
 error: action=ignore
-info: action=ignore
+info: action=report
 debug: action=ignore
 """
 
@@ -57,7 +58,8 @@ def arguments(argv=None):
     add("--dom0", help="dom0's kernel and its arguments; 'none': no module")
     add("--archive", help="default: BUILD/archive.cpio; 'none': no archive")
     add("--icount", action="store_true", help="QEMU: virtual time counts instructions")
-    add("--once", action="store_true", help="end at a reboot")
+    add("--once", action="store_true", help="QEMU: end at a reboot")
+    add("--keep", action="store_true", help="Bochs: keep its configuration and log")
     add("--print", action="store_true", help="show the emulator's command line only")
     options = parser.parse_args(argv)
     options.iso = options.iso or f"{options.build}/hospes.iso"
@@ -101,7 +103,8 @@ def raw_terminal():
 
 def bochs(options):
     """Runs Bochs, whose serial port is a socket, until it ends. Ctrl-T x ends it, as it does QEMU."""
-    with tempfile.TemporaryDirectory(prefix="hospes-bochs-") as work, socket.create_server(("localhost", 0)) as server:
+    work = tempfile.mkdtemp(prefix="hospes-bochs-")
+    with socket.create_server(("localhost", 0)) as server:
         with open(f"{work}/bochsrc", "w") as config:
             config.write(BOCHSRC.format(model="corei7_skylake_x", smp=options.smp, mem=options.mem, ips=50000000,
                                         iso=os.path.abspath(options.iso), port=server.getsockname()[1], work=work))
@@ -122,6 +125,10 @@ def bochs(options):
             restore()
             emulator.terminate()
             emulator.wait()
+            if options.keep:
+                print(work)
+            else:
+                shutil.rmtree(work)
 
 
 def bridge(line):
