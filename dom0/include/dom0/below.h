@@ -15,15 +15,18 @@
 #include <xen/xen.h>
 #include <xen/event_channel.h>
 
-/* --- text to whoever typed the command ------------------------------------------------------------------- */
+/* --- text to whoever typed the command -------------------------------------------------------------------
+ */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
-/* --- memory: NULL when there is none left, never a crash. Zeroed. ----------------------------------------- */
+/* --- memory: NULL when there is none left, never a crash. Zeroed. -----------------------------------------
+ */
 void *mem_alloc(size_t size);
 void mem_free(void *p);
 
-/* --- files of the archive ---------------------------------------------------------------------------------- */
+/* --- files of the archive ----------------------------------------------------------------------------------
+ */
 struct file {
     const char *name; /* path without leading slash */
     const void *data; /* stays valid for ever */
@@ -34,7 +37,8 @@ bool file_find(const char *path, struct file *file);
 /* The index-th file in archive order; false past the last. */
 bool file_at(size_t index, struct file *file);
 
-/* --- hypercalls: the hypervisor's own return value, negative errno on failure -------------------------------- */
+/* --- hypercalls: the hypervisor's own return value, negative errno on failure
+ * -------------------------------- */
 /* op: __HYPERVISOR_…; pointers in args are in the caller's memory. */
 long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5);
 
@@ -44,21 +48,23 @@ long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, 
  */
 void *foreign_map(domid_t domid, const xen_pfn_t *gfns, size_t count);
 /*
- * Maps count frames, from the first-th on, of what XENMEM_acquire_resource offers of another domain: type and id are
- * those of xen/memory.h. NULL when that fails. foreign_unmap() undoes it.
+ * Maps count frames, from the first-th on, of what XENMEM_acquire_resource offers of another domain: type and
+ * id are those of xen/memory.h. NULL when that fails. foreign_unmap() undoes it.
  */
 void *resource_map(domid_t domid, uint32_t type, uint32_t id, uint64_t first, size_t count);
 void foreign_unmap(void *p, size_t count);
 
-/* --- time and waiting ------------------------------------------------------------------------------------------ */
-uint64_t time_ns(void);      /* since the hypervisor started */
-uint64_t time_unix_s(void);  /* wall clock */
-void thread_yield(void);     /* may switch */
+/* --- time and waiting
+ * ------------------------------------------------------------------------------------------ */
+uint64_t time_ns(void);         /* since the hypervisor started */
+uint64_t time_unix_s(void);     /* wall clock */
+void thread_yield(void);        /* may switch */
 void thread_sleep(uint64_t ns); /* may switch */
 /* True once the person at the console pressed Ctrl-C since the command began: long work then stops. */
 bool interrupted(void);
 
-/* --- xenstore, as domain 0 --------------------------------------------------------------------------------------- */
+/* --- xenstore, as domain 0
+ * --------------------------------------------------------------------------------------- */
 /* Positive errno of xen/io/xs_wire.h (ENOENT, EINVAL, ...) or 0. */
 int store_write(const char *path, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int store_mkdir(const char *path);
@@ -73,7 +79,8 @@ int store_directory(const char *path, void (*each)(const char *name, void *arg),
 int store_introduce(domid_t domid, xen_pfn_t ring_gfn, evtchn_port_t remote_port);
 int store_release(domid_t domid);
 
-/* --- consoles of domains -------------------------------------------------------------------------------------------- */
+/* --- consoles of domains
+ * -------------------------------------------------------------------------------------------- */
 /* Starts to collect a domain's PV console. Zero or positive errno. */
 int console_introduce(domid_t domid, xen_pfn_t ring_gfn, evtchn_port_t remote_port);
 /* The domain is gone; what it said is kept under its name until the name is used again. */
@@ -83,7 +90,8 @@ int console_attach(domid_t domid);
 /* Shows what is kept of a domain that is gone; false when nothing is. */
 bool console_replay(const char *name);
 
-/* --- events the toolstack serves ---------------------------------------------------------------------------------------- */
+/* --- events the toolstack serves
+ * ---------------------------------------------------------------------------------------- */
 /* Provided by the toolstack, called in a thread of its own whenever VIRQ_DOM_EXC came. */
 void tool_domain_event(void);
 

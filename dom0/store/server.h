@@ -1,0 +1,15 @@
+/* What server.c and local.c share: the two parts of the store that run in dom0 only. */
+#ifndef DOM0_STORE_SERVER_H
+#define DOM0_STORE_SERVER_H
+
+#include <stdbool.h>
+#include <xen/xen.h>
+
+/* Some client has watch events to be sent. */
+void server_kick(void);
+/* dom0's own client; false: no memory. */
+bool local_init(void);
+/* Removes what a domain that is gone left behind. */
+void local_forget(domid_t domid);
+
+#endif
