@@ -302,7 +302,7 @@ void sched_softirq(void)
         steal(cpu);
 }
 
-void sched_yield(void)
+void vcpu_yield_current(void)
 {
     struct cpu *cpu = this_cpu();
     struct run_queue *rq = &cpu->run_queue;

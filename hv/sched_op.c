@@ -192,7 +192,7 @@ int64_t do_sched_op(uint64_t arg[6])
     gva_t guest = GVA(arg[1]);
     switch ((uint32_t)arg[0]) {
     case SCHEDOP_yield:
-        sched_yield();
+        vcpu_yield_current();
         return 0;
     case SCHEDOP_block:
         vcpu_block_current();

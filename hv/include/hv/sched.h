@@ -56,7 +56,7 @@ void vcpu_kick(struct vcpu *v);
 /* True while some CPU has it current: its registers are not in memory yet, or just about to be used. */
 bool vcpu_is_running(const struct vcpu *v);
 
-void sched_yield(void);
+void vcpu_yield_current(void);
 /* Blocks the current vCPU unless an event is pending already; it stops at the next pass of cpu_loop(). */
 void vcpu_block_current(void);
 

@@ -1,0 +1,14 @@
+/* this_cpu() on the host: each thread is the CPU that the test made it (fake.h). Shadows the one of the hypervisor. */
+#ifndef HV_ARCH_THIS_CPU_H
+#define HV_ARCH_THIS_CPU_H
+
+extern __thread struct cpu *fake_this_cpu;
+
+static inline struct cpu *this_cpu(void)
+{
+    return fake_this_cpu;
+}
+
+void cpu_relax(void);
+
+#endif
