@@ -1,7 +1,7 @@
 ; What boot loaders look for in the file: multiboot 1, multiboot 2 and PVH.
 %include "boot/layout.inc"
 
-extern boot_entry, pvh_entry_phys, entry_phys, multiboot1_checksum
+extern pvh_entry_phys, multiboot1_checksum
 
 ; --- Multiboot 0.6.96, section 3.1. The checksum is right in the 32-bit file only, see linker.ld.
 MB1_MAGIC       equ 0x1badb002
@@ -9,8 +9,6 @@ MB1_PAGE_ALIGN  equ 1
 MB1_MEMORY_INFO equ 2
 
 section .boot_headers progbits alloc noexec nowrite align=8
-        global image_header
-image_header:
         dd MB1_MAGIC
         dd MB1_PAGE_ALIGN | MB1_MEMORY_INFO
         dd multiboot1_checksum
@@ -31,8 +29,6 @@ mb2_start:
         dd (0x100000000 - (MB2_MAGIC + MB2_I386 + (mb2_end - mb2_start))) & 0xffffffff
         tag 1, 0, 16                    ; information request
         dd 6, 3                         ;   memory map, modules
-        tag 3, 0, 12                    ; entry address: the ELF header's is the same, but for UEFI loaders
-        dd entry_phys
         tag 6, 0, 8                     ; modules page aligned
         tag 0, 0, 8
 mb2_end:

@@ -35,8 +35,7 @@ INIT_CODE void arch_early_init(void)
 INIT_CODE void arch_console_init(void)
 {
     uart_register();
-    if (!boot_info.efi)
-        vga_register();
+    vga_register();
 }
 
 INIT_CODE void arch_memory_init(void)

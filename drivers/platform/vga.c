@@ -2,6 +2,7 @@
  * VGA text, 80x25, as console output. The screen is kept in memory and copied to the card, because reading back from the
  * card in order to scroll is slow. Escape sequences (dom0's shell sends some) are swallowed. Under the console's lock.
  */
+#include <hv/boot_info.h>
 #include <hv/console.h>
 #include <lib/string.h>
 #include <x86/asm.h>
@@ -95,6 +96,8 @@ static void vga_synchronous(void)
 
 static INIT_CODE bool vga_start(void)
 {
+    if (boot_info.efi) /* which leaves the card in a graphics mode */
+        return false;
     card = maddr_to_virt(MADDR(VGA_TEXT));
     for (uint32_t i = 0; i < CELLS; i++)
         screen[i] = ATTRIBUTE | ' ';
