@@ -26,7 +26,6 @@ static int64_t initialise(struct vcpu *v, gva_t guest)
 
     spin_lock(&d->lock);
     int error = v->initialised ? -XEN_EEXIST : arch_vcpu_initialise(v, &context);
-    v->initialised = v->initialised || !error;
     spin_unlock(&d->lock);
     return error;
 }
