@@ -1,0 +1,269 @@
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c */
+/* cflags: -pthread */
+/* Machine frames: what is taken comes back, counts are right, nobody sees another's data. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+#include <hv/frame.h>
+#include <hv/hypercall.h>
+#include <xen/domctl.h>
+#include "fake/fake.h"
+
+static struct domain *d;
+
+static void test_orders(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    mfn_t block[10];
+    for (unsigned order = 0; order < 10; order++) {
+        block[order] = frame_alloc(d, order, ALLOC_ANY);
+        assert_true(mfn_valid_value(block[order]));
+        assert_int_equal(block[order].v & ((1u << order) - 1), 0);
+        assert_int_equal(frame_owner(block[order]), d->id);
+    }
+    assert_int_equal(d->total_pages, 1023);
+    assert_int_equal(frames_free(), free - 1023);
+    for (unsigned order = 0; order < 10; order++)
+        for (unsigned i = 0; i < 1u << order; i++)
+            frame_put(mfn_plus(block[order], i));
+    assert_int_equal(d->total_pages, 0);
+    assert_int_equal(frames_free(), free);
+    assert_int_equal(frame_owner(block[3]), DOMID_INVALID);
+}
+
+/* After any order of freeing, buddies are one block again. */
+static void test_buddies_join(void **state)
+{
+    (void)state;
+    static void *page[4096];
+    uint64_t free = frames_free();
+    for (unsigned i = 0; i < 4096; i++)
+        page[i] = page_alloc(0);
+    for (unsigned i = 0; i < 4096; i++)
+        page_free(page[(i * 1237) % 4096], 0);
+    assert_int_equal(frames_free(), free);
+    void *large = page_alloc(12);
+    assert_non_null(large);
+    page_free(large, 12);
+}
+
+static void test_limit(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    d->max_pages = 3;
+    mfn_t a = frame_alloc(d, 1, ALLOC_ANY);
+    assert_true(mfn_valid_value(a));
+    assert_false(mfn_valid_value(frame_alloc(d, 1, ALLOC_ANY)));
+    assert_false(mfn_valid_value(frame_alloc(d, 40, ALLOC_ANY)));
+    assert_int_equal(d->total_pages, 2);
+    frame_put(a);
+    frame_put(mfn_plus(a, 1));
+    d->max_pages = UINT32_MAX;
+    assert_int_equal(frames_free(), free);
+    assert_false(mfn_valid_value(frame_alloc(d, 14, ALLOC_ANY)));
+    assert_int_equal(d->total_pages, 0);
+}
+
+static void test_alloc_at(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    assert_true(frame_alloc_at(d, MFN(9001), 700));
+    assert_int_equal(frames_free(), free - 700);
+    assert_false(frame_alloc_at(d, MFN(9700), 2));
+    assert_false(frame_alloc_at(d, MFN(8999), 3));
+    assert_true(frame_alloc_at(d, MFN(8999), 2));
+    assert_false(frame_alloc_at(d, MFN(0), 1));
+    assert_false(frame_alloc_at(d, MFN(FAKE_FRAMES - 1), 2));
+    assert_false(frame_alloc_at(d, MFN(~0ull - 1), 4));
+    assert_int_equal(d->total_pages, 702);
+    for (unsigned i = 0; i < 702; i++)
+        frame_put(MFN(8999 + i));
+    assert_int_equal(frames_free(), free);
+}
+
+static void test_references(void **state)
+{
+    (void)state;
+    mfn_t mfn = frame_alloc(d, 0, ALLOC_ANY);
+    assert_true(frame_get(mfn, d->id));
+    assert_false(frame_get(mfn, d->id + 1));
+    assert_false(frame_get(MFN(FAKE_FRAMES), d->id));
+    assert_false(frame_get(INVALID_MFN, d->id));
+    frame_get_held(mfn);
+    frame_put(mfn);
+    frame_put(mfn);
+    assert_int_equal(d->total_pages, 1);
+    frame_put(mfn);
+    assert_int_equal(d->total_pages, 0);
+    assert_false(frame_get(mfn, d->id));
+    EXPECT_PANIC(frame_put(mfn));
+    EXPECT_PANIC(frame_get_held(mfn));
+    frame_table[mfn.v].refs = 0; /* what the last panic left */
+}
+
+static void test_scrub(void **state)
+{
+    (void)state;
+    struct domain *other = fake_domain(1, false);
+    mfn_t mfn = frame_alloc(d, 0, ALLOC_ANY);
+    strcpy(mfn_to_virt(mfn), "secret");
+    frame_put(mfn);
+    mfn_t again = frame_alloc(d, 0, ALLOC_ANY);
+    assert_int_equal(again.v, mfn.v);
+    assert_string_equal((char *)mfn_to_virt(mfn), "secret"); /* its own data */
+    frame_put(again);
+    again = frame_alloc(other, 0, ALLOC_ANY);
+    assert_int_equal(again.v, mfn.v);
+    assert_string_equal((char *)mfn_to_virt(mfn), "");
+    frame_put(again);
+    fake_destroy(other);
+}
+
+/* Another domain with the same id is another domain. */
+static void test_scrub_reused_id(void **state)
+{
+    (void)state;
+    struct xen_domctl_createdomain config = {
+        .max_vcpus = 1, .max_evtchn_port = 10, .max_grant_frames = 1, .max_maptrack_frames = 1, .grant_opts = 1};
+    struct domain *first, *second;
+    assert_int_equal(domain_create(77, &config, false, &first), 0);
+    assert_int_equal(domain_create(77, &config, false, &second), -XEN_EEXIST);
+    first->max_pages = 10;
+    mfn_t mfn = frame_alloc(first, 0, ALLOC_ANY);
+    strcpy(mfn_to_virt(mfn), "secret");
+    frame_put(mfn);
+    fake_destroy(first);
+    assert_null(domain_find(77));
+    assert_int_equal(domain_create(77, &config, false, &second), 0);
+    second->max_pages = 4;
+    for (unsigned i = 0; i < 4; i++) {
+        mfn = frame_alloc(second, 0, ALLOC_ANY);
+        assert_string_equal((char *)mfn_to_virt(mfn), "");
+        assert_int_equal(p2m_add(second, GFN(i), mfn, 0, P2M_RAM), 0);
+    }
+    fake_destroy(second);
+}
+
+/* A domain lives as long as one of its frames is used. */
+static void test_frames_keep_domain(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    struct domain *other = fake_domain(1, false);
+    domid_t id = other->id;
+    mfn_t mfn = frame_alloc(other, 0, ALLOC_ANY);
+    fake_destroy(other);
+    assert_ptr_equal(domain_find(id), other);
+    assert_int_equal(other->dying, DOMAIN_DEAD);
+    frame_put(mfn);
+    fake_settle();
+    assert_null(domain_find(id));
+    assert_int_equal(frames_free(), free);
+}
+
+static void test_shared_pages(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    char *page = page_alloc_shared(d);
+    assert_int_equal(page[17], 0);
+    assert_int_equal(d->total_pages, 0);
+    assert_true(frame_get(virt_to_mfn(page), d->id));
+    page_free_shared(page);
+    assert_int_equal(frames_free(), free - 1);
+    frame_put(virt_to_mfn(page));
+    assert_int_equal(frames_free(), free);
+    EXPECT_PANIC(page_free(fake_page(d, 5), 0));
+    struct p2m_entry old;
+    assert_int_equal(p2m_remove(d, GFN(5), P2M_BIT(P2M_RAM), &old), 0);
+    frame_put(old.mfn);
+}
+
+static void test_heap(void **state)
+{
+    (void)state;
+    static unsigned char *object[600];
+    uint64_t free = frames_free();
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 600; i++) {
+            size_t size = 1 + i * 7 % 4096;
+            object[i] = heap_alloc(size);
+            assert_non_null(object[i]);
+            for (size_t j = 0; j < size; j++)
+                assert_int_equal(object[i][j], 0);
+            memset(object[i], (int)i, size);
+        }
+        for (unsigned i = 0; i < 600; i++) {
+            size_t size = 1 + i * 7 % 4096;
+            assert_int_equal(object[i][0], i & 0xff);
+            assert_int_equal(object[i][size - 1], i & 0xff);
+        }
+        for (unsigned i = 0; i < 600; i++)
+            heap_free(object[(i * 7) % 600]);
+    }
+    assert_int_equal(frames_free(), free);
+    assert_null(heap_alloc(4097));
+    heap_free(NULL);
+}
+
+/* CPUs take and drop references of one frame, and pages of one domain, at the same time. */
+static mfn_t contended;
+
+static void *race(void *cpu)
+{
+    fake_cpu((unsigned)(uintptr_t)cpu);
+    for (unsigned i = 0; i < 20000; i++) {
+        assert_true(frame_get(contended, d->id));
+        mfn_t mfn = frame_alloc(d, i % 3, ALLOC_NO_SCRUB);
+        assert_true(mfn_valid_value(mfn));
+        for (unsigned j = 0; j < 1u << i % 3; j++)
+            frame_put(mfn_plus(mfn, j));
+        frame_put(contended);
+    }
+    return NULL;
+}
+
+static void test_race(void **state)
+{
+    (void)state;
+    pthread_t thread[3];
+    uint64_t free = frames_free();
+    contended = frame_alloc(d, 0, ALLOC_ANY);
+    for (uintptr_t i = 0; i < 3; i++)
+        pthread_create(&thread[i], NULL, race, (void *)(i + 1));
+    for (unsigned i = 0; i < 3; i++)
+        pthread_join(thread[i], NULL);
+    assert_int_equal(d->total_pages, 1);
+    assert_int_equal(frame_table[contended.v].refs, 1);
+    frame_put(contended);
+    assert_int_equal(frames_free(), free);
+}
+
+static int boot(void **state)
+{
+    (void)state;
+    fake_boot(4);
+    fake_domain(1, true);
+    d = fake_domain(1, false);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_orders),      cmocka_unit_test(test_buddies_join),
+        cmocka_unit_test(test_limit),       cmocka_unit_test(test_alloc_at),
+        cmocka_unit_test(test_references),  cmocka_unit_test(test_scrub),
+        cmocka_unit_test(test_scrub_reused_id), cmocka_unit_test(test_frames_keep_domain),
+        cmocka_unit_test(test_shared_pages), cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_race),
+    };
+    return cmocka_run_group_tests(tests, boot, NULL);
+}
