@@ -47,6 +47,17 @@ static INIT_CODE void exclude(uint64_t start, uint64_t end)
     }
 }
 
+/* Makes [start, end) free, which was not; whole pages. */
+static INIT_CODE void include(uint64_t start, uint64_t end)
+{
+    if (range_count == ARRAY_SIZE(ranges))
+        boot_fail("the memory map has too many pieces");
+    uint32_t i = range_count++;
+    for (; i && ranges[i - 1].start > start; i--)
+        ranges[i] = ranges[i - 1];
+    ranges[i] = (struct range){start & PAGE_MASK, (end + PAGE_SIZE - 1) & PAGE_MASK};
+}
+
 INIT_CODE void boot_memory_init(uint64_t limit)
 {
     for (uint32_t i = 0; i < boot_info.regions; i++) {
@@ -76,9 +87,10 @@ INIT_CODE uint64_t boot_memory_total(void)
     return total;
 }
 
-/* From the top of the highest range below limit; 0 when nothing fits. What lies above limit in a range stays free. */
+/* Whole pages from the top of the highest range below limit; 0 when nothing fits. What lies above limit in a range stays free. */
 static INIT_CODE uint64_t take(uint64_t size, uint64_t limit)
 {
+    size = (size + PAGE_SIZE - 1) & PAGE_MASK;
     for (uint32_t i = range_count; i-- > 0;) {
         uint64_t end = MIN(ranges[i].end, limit);
         if (end <= ranges[i].start || end - ranges[i].start < size)
@@ -91,11 +103,44 @@ static INIT_CODE uint64_t take(uint64_t size, uint64_t limit)
 
 INIT_CODE void *boot_alloc(uint64_t size)
 {
-    size = (size + PAGE_SIZE - 1) & PAGE_MASK;
     uint64_t start = finished ? 0 : take(size, allocation_limit);
     if (!start)
         boot_fail("too little memory: no %lu KiB left for the hypervisor; give the machine more", size >> 10);
-    return memset(maddr_to_virt(MADDR(start)), 0, size);
+    return memset(maddr_to_virt(MADDR(start)), 0, (size + PAGE_SIZE - 1) & PAGE_MASK);
+}
+
+static INIT_CODE void move_module(struct boot_module *module)
+{
+    uint64_t from = module->start.v, size = (module->size + PAGE_SIZE - 1) & PAGE_MASK;
+    uint64_t to = take(size, allocation_limit);
+    if (to <= from) {
+        if (to)
+            include(to, to + size);
+        return;
+    }
+    memcpy(maddr_to_virt(MADDR(to)), maddr_to_virt(module->start), size);
+    module->start = MADDR(to);
+    include(from, from + size);
+}
+
+INIT_CODE void boot_memory_move_modules(void)
+{
+    for (uint32_t i = 0; i < boot_info.modules; i++)
+        move_module(&boot_info.module[i]);
+}
+
+INIT_CODE maddr_t boot_memory_image_place(void)
+{
+    uint64_t place = take((uint64_t)(image_end - image_start), allocation_limit);
+    if (!place)
+        boot_fail("too little memory for the hypervisor; give the machine more");
+    return MADDR(place);
+}
+
+INIT_CODE void boot_memory_image_moved(void)
+{
+    uint64_t loaded = virt_to_maddr(image_start).v - image_shift;
+    include(loaded, loaded + (uint64_t)(image_end - image_start));
 }
 
 INIT_CODE maddr_t boot_memory_low_page(void)

@@ -27,6 +27,7 @@
 extern char image_start[], text_end[], init_start[], init_text_end[], init_end[], rodata_start[], rodata_end[],
     init_bss_start[], init_bss_end[], image_end[];
 
+uint64_t image_shift;
 static uint64_t root[TABLE_ENTRIES] __attribute__((aligned(4096)));
 static uint64_t nx_mask; /* clears PTE_NX where the CPU has none */
 static bool frames_ready;
@@ -95,9 +96,26 @@ static INIT_CODE void map_direct(uint64_t start, uint64_t end, uint64_t flags)
         map_range(DIRECTMAP_BASE + start, start, end - start, flags);
 }
 
-INIT_CODE void paging_init(void)
+/*
+ * Copies the image, these variables and this stack included, and goes on in the copy: from the copying to the new tables
+ * nothing may be written.
+ */
+static INIT_CODE void move_image(maddr_t from)
 {
+    void *to = maddr_to_virt(virt_to_maddr(image_start));
+    const void *source = maddr_to_virt(from);
+    uint64_t words = (uint64_t)(image_end - image_start) / 8;
+    asm volatile("rep movsq; mov %3, %%cr3"
+                 : "+D"(to), "+S"(source), "+c"(words)
+                 : "r"(paging_root())
+                 : "memory");
+}
+
+INIT_CODE void paging_init(maddr_t image)
+{
+    maddr_t loaded = virt_to_maddr(image_start);
     nx_mask = cpu_features.nx ? ~0ull : ~PTE_NX;
+    image_shift = image.v - loaded.v;
 
     map_image(image_start, text_end, KERNEL_RX);
     map_image(init_start, init_text_end, KERNEL_RX);
@@ -114,7 +132,7 @@ INIT_CODE void paging_init(void)
             map_direct(region->start, region->start + region->size, KERNEL_RO);
     }
     map_range(DIRECTMAP_BASE + VGA_TEXT, VGA_TEXT, VGA_TEXT_SIZE, DEVICE_RW); /* in use already: drivers/platform/vga.c */
-    write_cr3(paging_root());
+    move_image(loaded);
 }
 
 INIT_CODE void paging_use_frames(void)

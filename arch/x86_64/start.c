@@ -50,7 +50,9 @@ INIT_CODE void arch_memory_init(void)
     if (total < LEAST_MEMORY)
         boot_fail("%lu MiB of memory are too little; at least %lu MiB are needed", total >> 20, LEAST_MEMORY >> 20);
     boot_memory_init(FIRST_TABLES_REACH);
-    paging_init();
+    boot_memory_move_modules();
+    paging_init(boot_memory_image_place());
+    boot_memory_image_moved();
     boot_memory_set_limit(~0ull);
     smp_reserve_trampoline();
     boot_memory_finish();

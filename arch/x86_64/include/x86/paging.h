@@ -24,14 +24,18 @@ static inline void *maddr_to_virt(maddr_t m)
 {
     return (void *)(DIRECTMAP_BASE + m.v);
 }
+/* How far the image lies from where it was loaded: paging_init() moves it. */
+extern uint64_t image_shift;
+
 /* p in the direct map or in the image. */
 static inline maddr_t virt_to_maddr(const void *p)
 {
     uint64_t v = (uint64_t)p;
-    return MADDR(v >= IMAGE_BASE ? v - IMAGE_BASE : v - DIRECTMAP_BASE);
+    return MADDR(v >= IMAGE_BASE ? v - IMAGE_BASE + image_shift : v - DIRECTMAP_BASE);
 }
 
-void paging_init(void);        /* from the first page tables to these */
+/* From the first page tables to these, and the image from where it was loaded to image (its size, page aligned). */
+void paging_init(maddr_t image);
 void paging_use_frames(void);  /* tables come from page_alloc() from now on */
 /* For the start of other CPUs; paging_free_init() removes it. */
 bool paging_map_trampoline(maddr_t page);
