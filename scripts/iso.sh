@@ -26,12 +26,14 @@ if [ "\$grub_platform" = pc ]; then
         terminal_output serial console
     fi
 fi
+# No menu, but a second to ask for it with Escape.
+set timeout_style=hidden
 set timeout=1
 menuentry "Hospes" {
     multiboot2 /boot/hypervisor $command_line
 $modules}
 END
 log=$(grub-mkrescue -o "$out.tmp" --compress=xz --fonts= --locales= --themes= "$stage" -volid HOSPES \
-    --install-modules="normal configfile iso9660 part_gpt part_msdos fat multiboot2 serial terminal echo test reboot halt" \
+    --install-modules="normal configfile iso9660 part_gpt part_msdos fat multiboot2 serial terminal sleep echo test reboot halt" \
     2>&1) || { echo "$log" >&2; exit 1; }
 mv "$out.tmp" "$out"
