@@ -77,6 +77,8 @@ void vcpu_start_sipi(struct vcpu *v, uint8_t vector)
     vendor->set_segment(v, SEG_CS, &code);
     v->arch->rip = 0;
     vcpu_ready(v);
+    if (v->id) /* the first vCPU's TSC may have been moved since v was created */
+        vcpu_set_tsc_offset(v, v->domain->vcpu[0]->arch->tsc_offset);
 }
 
 void arch_vcpu_pvh_entry(struct vcpu *v, uint32_t entry, uint32_t start_info)

@@ -41,6 +41,7 @@ int arch_domain_create(struct domain *d)
     error = io_domain_init(d);
     if (error)
         goto no_io;
+    arch_update_wallclock(d);
     return 0;
 
 no_io:
