@@ -10,9 +10,10 @@
 #include "load.h"
 #include "xen.h"
 
-#define BATCH     256 /* frames mapped or extents asked for at once */
-#define BIG_ORDER 9
-#define BIG_PAGES (1ull << BIG_ORDER)
+#define BATCH         256 /* frames mapped or extents asked for at once */
+#define BIG_ORDER     9
+#define SPECIAL_COUNT 3
+#define BIG_PAGES     (1ull << BIG_ORDER)
 /* How long copying takes before it is worth telling. */
 #define PATIENCE_NS 1000000000ull
 
@@ -29,7 +30,7 @@ struct load {
     struct why *why;
     uint64_t done, total; /* bytes copied, to copy */
     uint64_t started;     /* time_ns() */
-    bool told;
+    int told;             /* percentage that the person has seen, -1 at first */
     xen_pfn_t gfns[BATCH];
 };
 
@@ -42,10 +43,11 @@ static bool breathe(struct load *l)
 
 static void tell_progress(struct load *l)
 {
-    if (!l->stop || time_ns() - l->started < PATIENCE_NS)
+    int percent = (int)(l->done * 100 / l->total);
+    if (!l->stop || time_ns() - l->started < PATIENCE_NS || percent < l->told + 10)
         return;
-    l->told = true;
-    print("\rloading: %3u %%", (unsigned)(l->done * 100 / l->total));
+    l->told = percent;
+    print("\rloading: %3d %%", percent);
 }
 
 static bool populate_failed(struct load *l, long rc)
@@ -125,13 +127,19 @@ static bool copy_in(struct load *l, uint64_t address, const uint8_t *data, uint6
     return true;
 }
 
+static uint64_t bytes_to_copy(const struct plan *plan)
+{
+    uint64_t total = plan->ramdisk.size + plan->layout.start_info_size + plan->layout.acpi_size +
+                     SPECIAL_COUNT * PAGE_SIZE;
+    for (unsigned i = 0; i < plan->image.segment_count; i++)
+        total += plan->image.segments[i].memory_size;
+    return total;
+}
+
 static bool copy_files(struct load *l)
 {
     const struct elf_image *image = &l->plan->image;
     const struct file *ramdisk = &l->plan->ramdisk;
-    l->total = ramdisk->size;
-    for (unsigned i = 0; i < image->segment_count; i++)
-        l->total += image->segments[i].memory_size;
     bool ok = true;
     for (unsigned i = 0; ok && i < image->segment_count; i++) {
         const struct elf_segment *s = &image->segments[i];
@@ -139,8 +147,6 @@ static bool copy_files(struct load *l)
     }
     if (ok && ramdisk->size)
         ok = copy_in(l, l->plan->layout.ramdisk, ramdisk->data, ramdisk->size, ramdisk->size);
-    if (l->told)
-        print("\r               \r");
     return ok;
 }
 
@@ -151,9 +157,9 @@ static bool copy_files(struct load *l)
  */
 static bool make_special_pages(struct load *l)
 {
-    static const xen_pfn_t special[] = {STORE_GFN, CONSOLE_GFN, IDENTITY_GFN};
+    static const xen_pfn_t special[SPECIAL_COUNT] = {STORE_GFN, CONSOLE_GFN, IDENTITY_GFN};
     enum { PRESENT_WRITE_USER_ACCESSED_DIRTY_LARGE = 0xe7 };
-    for (size_t i = 0; i < sizeof special / sizeof special[0]; i++)
+    for (size_t i = 0; i < SPECIAL_COUNT; i++)
         if (!populate_pages(l, special[i], 1) || !copy_in(l, special[i] << PAGE_SHIFT, NULL, 0, PAGE_SIZE))
             return false;
     xen_pfn_t gfn = IDENTITY_GFN;
@@ -210,10 +216,14 @@ bool load_domain(const struct plan *plan, domid_t domid, bool (*stop)(void), str
     struct load *l = mem_alloc(sizeof *l);
     if (!l)
         return fail(why, "out of memory");
-    *l = (struct load){.plan = plan, .domid = domid, .stop = stop, .why = why, .started = time_ns()};
+    *l = (struct load){.plan = plan, .domid = domid, .stop = stop, .why = why, .told = -1};
+    l->total = bytes_to_copy(plan);
+    l->started = time_ns();
     bool ok = populate_ram(l, 0, layout->low_end) && populate_ram(l, HOLE_END, layout->high_end) &&
               set_memory_map(l) && make_special_pages(l) && make_acpi_tables(l) && copy_files(l) &&
               make_start_info(l);
+    if (l->told >= 0)
+        print("\r               \r");
     mem_free(l);
     return ok;
 }
