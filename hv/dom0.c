@@ -263,7 +263,8 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
         boot_fail("dom0: no room for its start information below 4 GiB; give a larger dom0_mem=");
 
     uint64_t at = room + sizeof(struct hvm_start_info);
-    struct hvm_start_info start = {.magic = XEN_HVM_START_MAGIC_VALUE, .version = 1};
+    struct hvm_start_info start = {
+        .magic = XEN_HVM_START_MAGIC_VALUE, .version = 1, .flags = SIF_PRIVILEGED | SIF_INITDOMAIN};
     start.cmdline_paddr = place(&at, info->module[0].cmdline, strlen(info->module[0].cmdline) + 1);
 
     struct hvm_modlist_entry list[BOOT_MAX_MODULES] = {0};
