@@ -95,9 +95,10 @@ static inline void cpu_pause(void)
     asm volatile("pause" : : : "memory");
 }
 
+/* The NOP takes STI's shadow: QEMU's TCG carries the shadow over a PAUSE, so that STI, PAUSE, CLI would let nothing in. */
 static inline void interrupts_on(void)
 {
-    asm volatile("sti" : : : "memory");
+    asm volatile("sti; nop" : : : "memory");
 }
 
 static inline void interrupts_off(void)
