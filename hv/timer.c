@@ -1,9 +1,9 @@
 /*
  * Timers: a binary heap per CPU, ordered by expiry.
  *
- * A timer sits on the queue of the CPU that armed it. timer->cpu names that queue and changes only under its
- * lock, so whoever wants to take a timer off reads it, locks, and looks again. Room in every heap is made when a
- * timer's owner is created (timer_reserve), so arming cannot fail.
+ * A timer sits on the queue of the CPU that armed it. timer->cpu names that queue and changes only under its lock, from
+ * NULL by compare-and-swap; so whoever wants to take a timer off reads it, locks, and looks again. Room in every
+ * heap is made when a timer's owner is created (timer_reserve), so arming cannot fail.
  *
  * Locking: LOCK_TIMER of each queue.
  */
@@ -65,7 +65,7 @@ static void remove_locked(struct timer_queue *q, struct timer *timer)
             sift_down(q, position, last);
     }
     timer->position = 0;
-    WRITE_ONCE(timer->cpu, NULL);
+    __atomic_store_n(&timer->cpu, NULL, __ATOMIC_RELEASE);
 }
 
 /* Takes the timer off whichever queue it is on; true when it was armed. */
@@ -92,21 +92,34 @@ static void program_locked(struct timer_queue *q, ns_t when)
     arch_timer_program(when);
 }
 
-void timer_set(struct timer *timer, ns_t expires)
+/* Takes timer off every queue and claims it for the locked queue of this CPU, against others who do the same. */
+static struct timer_queue *claim(struct timer *timer)
 {
     struct cpu *cpu = this_cpu();
-    struct timer_queue *q = &cpu->timers;
+    for (;;) {
+        if (READ_ONCE(timer->cpu) != cpu)
+            dequeue(timer);
+        spin_lock(&cpu->timers.lock);
+        if (READ_ONCE(timer->cpu) == cpu)
+            remove_locked(&cpu->timers, timer);
+        struct cpu *nobody = NULL;
+        if (__atomic_compare_exchange_n(&timer->cpu, &nobody, cpu, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+            return &cpu->timers;
+        spin_unlock(&cpu->timers.lock);
+    }
+}
 
-    if (READ_ONCE(timer->cpu) != cpu)
-        dequeue(timer);
-    spin_lock(&q->lock);
-    if (timer->cpu == cpu)
-        remove_locked(q, timer);
-    timer->expires = expires;
-    WRITE_ONCE(timer->cpu, cpu);
-    sift_up(q, ++q->count, timer);
-    if (expires < q->programmed)
-        program_locked(q, expires);
+void timer_set(struct timer *timer, ns_t expires)
+{
+    struct timer_queue *q = claim(timer);
+    if (unlikely(__atomic_load_n(&timer->killed, __ATOMIC_SEQ_CST))) {
+        WRITE_ONCE(timer->cpu, NULL);
+    } else {
+        timer->expires = expires;
+        sift_up(q, ++q->count, timer);
+        if (expires < q->programmed)
+            program_locked(q, expires);
+    }
     spin_unlock(&q->lock);
 }
 
@@ -117,12 +130,14 @@ void timer_stop(struct timer *timer)
 
 void timer_kill(struct timer *timer)
 {
+    __atomic_store_n(&timer->killed, true, __ATOMIC_SEQ_CST);
     do {
         dequeue(timer);
         for (unsigned i = 0; i < cpu_count; i++)
             while (__atomic_load_n(&cpus[i]->timers.firing, __ATOMIC_ACQUIRE) == timer)
                 cpu_relax();
-    } while (READ_ONCE(timer->cpu)); /* fn had armed it again */
+    } while (READ_ONCE(timer->cpu)); /* fn was just arming it again: once more at most */
+    __atomic_store_n(&timer->killed, false, __ATOMIC_SEQ_CST);
 }
 
 void timer_softirq(void)

@@ -20,6 +20,7 @@ struct timer {
     void *arg;
     struct cpu *cpu;   /* on whose queue; NULL when not armed. Changed under that queue's lock */
     uint32_t position; /* in the heap, 1-based; 0: not armed */
+    bool killed;       /* timer_kill() is at work: timer_set() does nothing */
 };
 
 /* A binary heap that grows; each CPU's own lock protects it. */
@@ -31,8 +32,7 @@ struct timer_queue {
     struct timer *firing; /* whose fn runs now */
 };
 
-/* Which CPU's queue holds the timer may be asked and stopped from anywhere; timer_set() calls for one timer must not
- * run at the same time on two CPUs. */
+/* Of two CPUs that set one timer at the same time, either may win. */
 void timer_init(struct timer *timer, timer_fn *fn, void *arg);
 
 /* Makes room so that one more timer can be armed on any CPU without failing. -ENOMEM. Pairs with timer_release. */
@@ -45,7 +45,7 @@ void timer_release(void);
  */
 void timer_set(struct timer *timer, ns_t expires);
 void timer_stop(struct timer *timer);
-/* Stops it and makes sure that fn is not running on any CPU. The caller holds no lock that fn takes. */
+/* Stops it, and fn runs on no CPU afterwards, even if it arms itself again. The caller holds no lock that fn takes. */
 void timer_kill(struct timer *timer);
 
 /* When the timer will fire, NS_NEVER when not armed. */
