@@ -55,6 +55,7 @@ void io_domain_free(struct domain *d);
 
 /* guest/run.c */
 #define DR7_ENABLED 0xffull
+void run_init(void);
 void debug_registers_load(struct vcpu *v);
 void run_forget(const struct vcpu *v);
 

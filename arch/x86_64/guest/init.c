@@ -20,6 +20,7 @@ INIT_CODE void arch_virt_init(void)
         boot_fail("this machine cannot run guests: %s", missing);
     cpuid_init();
     io_init();
+    run_init();
     guest_cpu_init();
     printk(LOG_INFO "%s with %s, %u-bit guest-physical addresses\n", vendor->name, vendor == &svm_ops ? "NPT" : "EPT",
            guest_maxphysaddr());

@@ -139,6 +139,18 @@ void arch_switch_in(struct vcpu *next)
         debug_registers_load(next);
 }
 
+/* Arriving is all that a kick has to do. */
+static void kicked(uint8_t vector, void *arg)
+{
+    (void)vector;
+    (void)arg;
+}
+
+INIT_CODE void run_init(void)
+{
+    irq_set_handler(VECTOR_KICK, kicked, NULL);
+}
+
 void arch_cpu_kick(struct cpu *cpu)
 {
     if (cpu != this_cpu())
