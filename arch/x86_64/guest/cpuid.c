@@ -316,13 +316,13 @@ static uint32_t xstate_size(const struct cpuid_table *t, uint64_t mask, bool com
     return size;
 }
 
-static struct cpuid xstate_leaf(const struct vcpu *v, const struct cpuid_table *t, uint32_t subleaf)
+static struct cpuid xstate_leaf(const struct cpuid_table *t, uint32_t subleaf)
 {
     if (subleaf >= XSTATE_LEAVES || !fpu_xcr0())
         return (struct cpuid){0};
     struct cpuid r = t->xstate[subleaf];
     if (subleaf <= 1)
-        r.ebx = xstate_size(t, v->arch->xcr0, subleaf == 1);
+        r.ebx = xstate_size(t, fpu_current_xcr0(), subleaf == 1);
     return r;
 }
 
@@ -364,7 +364,7 @@ static struct cpuid basic_leaf(const struct vcpu *v, const struct cpuid_table *t
         r.edx = apic_id;
         return r;
     case 0xd:
-        return xstate_leaf(v, t, subleaf);
+        return xstate_leaf(t, subleaf);
     default:
         return r;
     }

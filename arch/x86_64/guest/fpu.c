@@ -6,6 +6,8 @@
  * has chosen: what it switched off it finds again when it switches it on. A vCPU that comes back to a CPU on which no other
  * has been finds its registers still loaded.
  *
+ * While a guest runs, XCR0 is its own; it is read back from the register because not every emulator lets XSETBV exit.
+ *
  * Locking: none; a vCPU's state belongs to the CPU that runs it.
  */
 #include <hv/cpu.h>
@@ -89,6 +91,7 @@ void fpu_save(struct vcpu *v)
     if (!host_xcr0) {
         asm volatile("fxsave64 %0" : "=m"(*a->xsave_area));
     } else {
+        a->xcr0 = xgetbv(0);
         if (a->xcr0 != host_xcr0)
             xsetbv(0, host_xcr0);
         if (cpu_features.xsaveopt)
@@ -118,6 +121,11 @@ void fpu_load(struct vcpu *v)
         xsetbv(0, a->xcr0);
 }
 
+uint64_t fpu_current_xcr0(void)
+{
+    return host_xcr0 ? xgetbv(0) : 0;
+}
+
 bool fpu_xcr0_valid(uint64_t xcr0)
 {
     if (!host_xcr0 || xcr0 & ~host_xcr0 || !(xcr0 & XCR0_X87))
@@ -128,11 +136,11 @@ bool fpu_xcr0_valid(uint64_t xcr0)
     return !avx512 || (avx512 == XCR0_AVX512 && xcr0 & XCR0_AVX);
 }
 
+/* v is current. */
 bool exit_xsetbv(struct vcpu *v, uint32_t index, uint64_t value)
 {
     if (index != 0 || !fpu_xcr0_valid(value) || !(vendor->get_register(v, REG_CR4) & CR4_OSXSAVE))
         return false;
-    v->arch->xcr0 = value;
     xsetbv(0, value);
     return true;
 }
