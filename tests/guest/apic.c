@@ -15,9 +15,7 @@ static bool wait_for(unsigned vector, unsigned times, uint64_t limit)
 {
     uint64_t end = pvh_time_ns() + limit;
     while (count[vector] < times && pvh_time_ns() < end) {
-        interrupts_on();
-        cpu_pause();
-        interrupts_off();
+        take_interrupts();
     }
     return count[vector] >= times;
 }

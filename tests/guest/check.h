@@ -66,6 +66,12 @@ static inline domid_t own_domid(void)
     return leaf.eax & (1u << 4) ? (domid_t)leaf.ecx : 0;
 }
 
+/* Takes what interrupts are pending. No PAUSE: QEMU's TCG stretches the shadow of STI over it. */
+static inline void take_interrupts(void)
+{
+    asm volatile("sti; nop; nop; nop; cli" : : : "memory");
+}
+
 static inline uint64_t frame_of(const void *page)
 {
     return (uintptr_t)page >> PAGE_SHIFT;

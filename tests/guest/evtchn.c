@@ -13,15 +13,6 @@ static void on_event(evtchn_port_t port, void *arg)
     last_port = port;
 }
 
-/* Lets the vCPU take what is pending. */
-static void take_events(void)
-{
-    interrupts_on();
-    for (unsigned i = 0; i < 100; i++)
-        cpu_pause();
-    interrupts_off();
-}
-
 static unsigned status_of(evtchn_port_t port, struct evtchn_status *status)
 {
     *status = (struct evtchn_status){.dom = DOMID_SELF, .port = port};
@@ -49,25 +40,25 @@ static void test_interdomain(void)
     seen = 0;
     event_handle(end, on_event, (void *)1);
     event_handle(other, on_event, (void *)100);
-    take_events();
+    take_interrupts();
     seen = 0;
     EXPECT_EQ(event_send(other), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 1);
     EXPECT_EQ(last_port, end);
     EXPECT_EQ(event_send(end), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 101);
 
     /* Masked: pending but not delivered, until it is unmasked. */
     event_mask(end);
     EXPECT_EQ(event_send(other), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 101);
     EXPECT(event_pending(end));
     struct evtchn_unmask unmask = {.port = end};
     EXPECT_EQ(EVTCHN(EVTCHNOP_unmask, &unmask), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 102);
 
     EXPECT_EQ(event_close(end), 0);
@@ -87,7 +78,7 @@ static void test_ipi_and_virq(void)
     event_handle(ipi, on_event, (void *)1);
     seen = 0;
     EXPECT_EQ(event_send(ipi), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 1);
     struct evtchn_bind_vcpu move = {.port = ipi, .vcpu = 0};
     EXPECT_EQ(EVTCHN(EVTCHNOP_bind_vcpu, &move), -XEN_EINVAL); /* an IPI stays where it is */
@@ -167,7 +158,7 @@ static void test_upcall_vector(void)
     event_handle(ipi, on_event, (void *)1);
     seen = upcalls = 0;
     EXPECT_EQ(event_send(ipi), 0);
-    take_events();
+    take_interrupts();
     EXPECT_EQ(seen, 1);
     EXPECT_EQ(upcalls, 1);
     EXPECT_EQ(event_close(ipi), 0);

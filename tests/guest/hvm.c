@@ -26,10 +26,7 @@ static void test_callback(void)
     evtchn_port_t ipi = (evtchn_port_t)event_bind_ipi(0);
     event_handle(ipi, on_event, NULL);
     EXPECT_EQ(event_send(ipi), 0);
-    interrupts_on();
-    for (unsigned i = 0; i < 100; i++)
-        cpu_pause();
-    interrupts_off();
+    take_interrupts();
     EXPECT_EQ(seen, 1);
     EXPECT_EQ(event_close(ipi), 0);
 }

@@ -16,9 +16,7 @@ static void wait_ticks(unsigned count, uint64_t limit)
 {
     uint64_t end = pvh_time_ns() + limit;
     while (ticks < count && pvh_time_ns() < end) {
-        interrupts_on();
-        cpu_pause();
-        interrupts_off();
+        take_interrupts();
     }
 }
 
