@@ -281,13 +281,15 @@ static INIT_CODE void read_fadt(void)
  * \_S5 is Name(_S5, Package { type A, type B, ... }): in AML 08 [5c] "_S5_" 12 length count, then numbers, each
  * either 0a xx or the opcodes 00 and 01 (ACPI 20.2). Nothing else in a DSDT looks like that.
  */
+#define S5_LENGTH 11 /* name, opcode, one byte each of length and count, two numbers */
+
 static INIT_CODE void read_s5(void)
 {
     const struct acpi_header *dsdt = table_at(acpi.dsdt);
     if (!dsdt)
         return;
     const uint8_t *p = (const uint8_t *)(dsdt + 1), *end = (const uint8_t *)dsdt + dsdt->length;
-    for (; p + 16 <= end; p++) {
+    for (; p + S5_LENGTH <= end; p++) {
         if (memcmp(p, "_S5_", 4) || p[4] != 0x12)
             continue;
         const uint8_t *value = p + 5;
