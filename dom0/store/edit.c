@@ -78,10 +78,15 @@ static int create(struct transaction *t, const char *path, const char *value, si
         const char *slash = strchr(name, '/');
         char child[STORE_PATH_SIZE];
         strlcpy(child, path, slash ? (size_t)(slash - path) + 1 : sizeof child);
+        /* Before its parent is replaced: that may drop the last reference to the record at hand. */
+        struct node *made = make_child(t, parent, slash ? NULL : value, slash ? 0 : size);
+        /* Made before the parent is replaced, for that may free what parent points to. */
+        struct node *made = make_child(t, parent, slash ? NULL : value, slash ? 0 : size);
         error = set_made(t, above, node_with_child(parent, path_last(child)), FIRE_NOT);
-        if (!error)
-            error = set_made(t, child, make_child(t, parent, slash ? NULL : value, slash ? 0 : size),
-                             slash ? FIRE_NOT : FIRE_BELOW);
+        if (error)
+            node_unref(made);
+        else
+            error = set_made(t, child, made, slash ? FIRE_NOT : FIRE_BELOW);
         strlcpy(above, child, sizeof above);
         if (!error)
             error = look(t, above, &parent);
