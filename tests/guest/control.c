@@ -11,6 +11,7 @@
 
 static struct xen_domctl domctl;
 static struct xen_sysctl sysctl;
+static uint64_t at; /* where there is nothing of ours */
 
 static long control(unsigned command, domid_t domid)
 {
@@ -133,7 +134,6 @@ static long populate(domid_t domid, xen_pfn_t first, unsigned count)
 /* Sees the other domain's page where nothing of ours is, and lets it go again. */
 static void test_foreign(domid_t domid)
 {
-    uint64_t at = memory_reserve_space(PAGE_SIZE);
     xen_ulong_t index = 5;
     xen_pfn_t gfn = at >> PAGE_SHIFT;
     int error = -1;
@@ -159,7 +159,6 @@ static void test_foreign(domid_t domid)
 
 static void test_grant_frames(domid_t domid)
 {
-    uint64_t at = memory_reserve_space(PAGE_SIZE);
     xen_pfn_t gfn = at >> PAGE_SHIFT;
     struct xen_mem_acquire_resource acquire = {
         .domid = domid, .type = XENMEM_resource_grant_table, .nr_frames = 0};
@@ -223,6 +222,7 @@ static void test_life(void)
 static void test_as_dom0(void)
 {
     EXPECT_EQ(event_init(), 0);
+    at = memory_reserve_space(PAGE_SIZE);
     test_system();
     test_create_refusals();
     test_life(); /* what is set up once for all is there afterwards */
