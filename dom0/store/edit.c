@@ -80,8 +80,6 @@ static int create(struct transaction *t, const char *path, const char *value, si
         strlcpy(child, path, slash ? (size_t)(slash - path) + 1 : sizeof child);
         /* Before its parent is replaced: that may drop the last reference to the record at hand. */
         struct node *made = make_child(t, parent, slash ? NULL : value, slash ? 0 : size);
-        /* Made before the parent is replaced, for that may free what parent points to. */
-        struct node *made = make_child(t, parent, slash ? NULL : value, slash ? 0 : size);
         error = set_made(t, above, node_with_child(parent, path_last(child)), FIRE_NOT);
         if (error)
             node_unref(made);
