@@ -4,6 +4,7 @@
  * The first CPU that gets here wins, the others stop. One that comes here a second time (a fault while it prints)
  * leaves without another word. No locks are taken: whoever holds the console's has been stopped.
  */
+#include <hv/arch/time.h>
 #include <hv/cmdline.h>
 #include <hv/console.h>
 #include <hv/cpu.h>
@@ -26,13 +27,15 @@ void cpu_stop_self(void)
     arch_stop_cpu();
 }
 
+static void finish(enum machine_shutdown how) __attribute__((noreturn));
 static void finish(enum machine_shutdown how)
 {
     console_synchronous();
     if (how != MACHINE_HALT && noreboot)
-        printk(LOG_INFO "noreboot is set: the machine is halted. Switch it off or reset it.\n");
+        printk(LOG_INFO "noreboot is set.\n");
     else if (how != MACHINE_HALT)
         arch_machine_shutdown(how);
+    printk(LOG_INFO "The machine is halted: switch it off or reset it.\n");
     arch_stop_cpu();
 }
 
@@ -65,10 +68,16 @@ void panic_begin(const char *format, ...)
     va_end(args);
 }
 
+/* Leaves some time to read the screen. */
 void panic_end(void)
 {
+    if (tsc_khz && !noreboot) {
+        printk(LOG_INFO "Reboot in 5 seconds.\n");
+        console_synchronous();
+        for (ns_t end = time_now() + 5 * SECOND; time_now() < end;)
+            cpu_relax();
+    }
     finish(MACHINE_REBOOT);
-    __builtin_unreachable();
 }
 
 void panic(const char *format, ...)
@@ -87,7 +96,7 @@ void boot_fail(const char *format, ...)
     va_start(args, format);
     begin("Cannot start: ", format, args);
     va_end(args);
-    panic_end();
+    finish(MACHINE_HALT); /* starting again would change nothing */
 }
 
 void machine_shutdown(enum machine_shutdown how)
@@ -100,5 +109,4 @@ void machine_shutdown(enum machine_shutdown how)
     take_machine();
     printk(LOG_INFO "Machine: %s\n", verbs[how]);
     finish(how);
-    __builtin_unreachable();
 }

@@ -2,7 +2,6 @@
  * Power-off and reset (hv/panic.h): what ACPI names first, then what PCs have always had. Runs on the last CPU; no locking.
  */
 #include <hv/panic.h>
-#include <hv/printk.h>
 #include <x86/acpi.h>
 #include <x86/asm.h>
 #include <x86/clock.h>
@@ -94,5 +93,4 @@ void arch_machine_shutdown(enum machine_shutdown how)
         reset();
     else if (how == MACHINE_POWEROFF)
         power_off();
-    printk(LOG_WARNING "The machine does not switch itself off; it is halted.\n");
 }

@@ -3,7 +3,7 @@
  *
  * panic(): the hypervisor broke its own invariant; prints the message, registers and a backtrace.
  * boot_fail(): the machine or the command line lacks something; prints one line that says what is missing and what to do.
- * Both stop the other CPUs and then reboot, or halt when the command line says noreboot.
+ * Both stop the other CPUs. Then the machine reboots after a panic (unless noreboot), and halts after a failed start.
  */
 #ifndef HV_PANIC_H
 #define HV_PANIC_H
