@@ -25,8 +25,8 @@ static char *in_guest(gva_t address, size_t size)
 int copy_from_guest(void *to, gva_t from, size_t size)
 {
     const char *p = in_guest(from, size);
-    if (!p && size)
-        return -XEN_EFAULT;
+    if (!p)
+        return size ? -XEN_EFAULT : 0;
     memcpy(to, p, size);
     return 0;
 }
@@ -34,8 +34,8 @@ int copy_from_guest(void *to, gva_t from, size_t size)
 int copy_to_guest(gva_t to, const void *from, size_t size)
 {
     char *p = in_guest(to, size);
-    if (!p && size)
-        return -XEN_EFAULT;
+    if (!p)
+        return size ? -XEN_EFAULT : 0;
     memcpy(p, from, size);
     return 0;
 }
@@ -43,8 +43,8 @@ int copy_to_guest(gva_t to, const void *from, size_t size)
 int clear_guest(gva_t to, size_t size)
 {
     char *p = in_guest(to, size);
-    if (!p && size)
-        return -XEN_EFAULT;
+    if (!p)
+        return size ? -XEN_EFAULT : 0;
     memset(p, 0, size);
     return 0;
 }
