@@ -46,7 +46,7 @@ def arguments(argv=None):
     add = parser.add_argument
     add("--vendor", choices=["amd", "intel"], default="amd", help="intel without --accel kvm: Bochs")
     add("--accel", choices=["tcg", "kvm"], default="tcg")
-    add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot and pvh: QEMU's -kernel")
+    add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot, pvh: QEMU's -kernel; pvh: dom0 only")
     add("--firmware", choices=["bios", "uefi"], default="bios", help="what boots the ISO")
     add("--cpu", help="another processor model of QEMU")
     add("--smp", type=int, default=1, metavar="CPUS")
@@ -87,6 +87,8 @@ def qemu(options):
         return command + ["-cdrom", options.iso, "-boot", "d"]
     image = "hospes32" if options.boot == "multiboot" else "hospes"
     modules = [module for module in (options.dom0, options.archive) if module != "none"]
+    if options.boot == "pvh":  # QEMU hands over one module that way, and no words for it
+        modules = [module.split()[0] for module in modules[:1]]
     command += ["-kernel", f"{options.build}/{image}",
                 "-append", f"{COMMAND_LINE} dom0_mem={options.dom0_mem} {options.cmdline}".strip()]
     return command + (["-initrd", ",".join(modules)] if modules else [])

@@ -18,7 +18,8 @@ ROADS = [
 def test_roads(vendor, road):
     with Machine(vendor, **road) as machine:
         machine.boot(timeout=40)
-        assert "debian.cfg" in machine.run("ls")
+        if road.get("boot") != "pvh":  # which has no archive
+            assert "debian.cfg" in machine.run("ls")
         assert re.search(r"^Name .*\nDomain-0 +0 ", machine.run("list"))
         machine.send("poweroff\r")
         machine.wait_end()
@@ -96,8 +97,8 @@ class TestBootsThatCannotWork:
         self.refused(r"(?i)dom0.*(ELF|kernel|segment)", modules=[str(short)])
 
     def test_dom0_has_no_note(self, tmp_path):
-        # A 32-bit ELF whose headers are fine but which is no PVH kernel: the hypervisor itself.
-        self.refused(r"(?i)dom0.*(PVH|note|ELF)", modules=[built("hospes32")])
+        # A good ELF that is no PVH kernel.
+        self.refused(r"(?i)dom0.*(PVH|note|ELF)", modules=["/bin/busybox"])
 
     def test_too_little_memory(self):
         self.refused(r"(?i)memory", dom0_mem="900M", mem=256)
