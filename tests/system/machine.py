@@ -40,7 +40,7 @@ def built(name):
 
 def guest_config(name, kernel, **keys):
     """The text of a domain's configuration."""
-    keys = {"type": "pvh", "memory": 16, "vcpus": 1, "on_crash": "destroy", "on_reboot": "destroy", **keys}
+    keys = {"type": "pvh", "memory": 24, "vcpus": 1, "on_crash": "destroy", "on_reboot": "destroy", **keys}
     return "".join(f"{key} = {value}\n" if isinstance(value, int) else f'{key} = "{value}"\n'
                    for key, value in {"name": name, "kernel": kernel, **keys}.items())
 

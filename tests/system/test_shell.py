@@ -14,7 +14,7 @@ FILES = {
     "nokernel.cfg": guest_config("nokernel", "not-there"),
     "noelf.cfg": guest_config("noelf", "noise"),
     "noramdisk.cfg": guest_config("noramdisk", "beacon", ramdisk="not-there"),
-    "bigramdisk.cfg": guest_config("bigramdisk", "beacon", ramdisk="big", memory=8),
+    "bigramdisk.cfg": guest_config("bigramdisk", "beacon", ramdisk="big", memory=17),
     "syntax.cfg": 'name = "syntax\nkernel = [\n',
     "action.cfg": guest_config("action", "beacon", on_crash="explode"),
     "noise": "this is no kernel\n" * 100,
@@ -63,7 +63,7 @@ def test_wrong(machine, command, complaint):
 
 def test_dry_run(machine):
     output = machine.run("create --dry-run beacon")
-    assert "16" in output and "beacon" in output
+    assert "24" in output and "beacon" in output
     assert "beacon" not in machine.run("list")
 
 
@@ -81,7 +81,7 @@ def test_life_of_a_domain(machine):
     assert "lantern" in machine.run("list")
     machine.run("pause lantern")
     machine.run("unpause lantern")
-    machine.run("mem-max lantern 20")
+    machine.run("mem-max lantern 30")
     machine.send("console lantern\r")
     machine.wait("console lantern *\n")
     machine.send("a")
