@@ -152,11 +152,11 @@ bool event_dispatch(void)
     struct vcpu_info *info = event_vcpu_info();
     bool any = false;
     /* The flag goes first: what comes after it is cleared sets it again (xen.h, struct vcpu_info). */
-    while (__atomic_exchange_n(&info->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
-        uint64_t words = __atomic_exchange_n(&info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
-        for (; words; words &= words - 1)
-            any |= dispatch_word((unsigned)__builtin_ctzll(words));
-    }
+    if (!__atomic_exchange_n(&info->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST))
+        return false;
+    uint64_t words = __atomic_exchange_n(&info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+    for (; words; words &= words - 1)
+        any |= dispatch_word((unsigned)__builtin_ctzll(words));
     return any;
 }
 

@@ -66,7 +66,7 @@ static struct event {
     struct event *next;
     struct client *client;
     char text[XENSTORE_PAYLOAD_MAX];
-} *events, **events_tail = &events;
+} * events, **events_tail = &events;
 
 static void sort_out(struct client *client)
 {

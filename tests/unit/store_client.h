@@ -1,4 +1,5 @@
-/* A client of the xenstore server in a test: requests go in and replies come out as bytes of the wire protocol. */
+/* A client of the xenstore server in a test: requests go in and replies come out as bytes of the wire
+ * protocol. */
 #ifndef TEST_STORE_CLIENT_H
 #define TEST_STORE_CLIENT_H
 

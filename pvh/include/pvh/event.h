@@ -24,7 +24,10 @@ long event_upcall_vector(unsigned vcpu, unsigned vector);
 typedef void (*event_handler)(evtchn_port_t port, void *arg);
 /* Calls handler for each event on the port; unmasks it. NULL: masks it. Ports 0..1023. */
 void event_handle(evtchn_port_t port, event_handler handler, void *arg);
-/* Delivers all that is pending on this CPU: acknowledges and calls handlers. True when there was anything. */
+/*
+ * Delivers once what is pending on this CPU: acknowledges and calls handlers. True when there was anything. What comes
+ * meanwhile stays pending, so that a flood of events cannot keep the caller here.
+ */
 bool event_dispatch(void);
 
 void event_mask(evtchn_port_t port);
