@@ -29,5 +29,6 @@ void offsets(void)
     OFFSET(TRAMPOLINE_EFER, struct trampoline_data, efer);
     OFFSET(TRAMPOLINE_CR4, struct trampoline_data, cr4);
     OFFSET(VCPU_GPR, struct arch_vcpu, gpr);
+    OFFSET(VCPU_VMX_HOST_RSP, struct arch_vcpu, vmx.host_rsp);
     OFFSET(FEATURES_RSB_FILL, struct cpu_features, rsb_fill);
 }

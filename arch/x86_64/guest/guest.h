@@ -41,13 +41,16 @@ struct arch_vcpu {
         struct {
             void *vmcs;
             maddr_t vmcs_maddr;
-            struct cpu *loaded_on; /* whose VMCS cache holds it */
-            bool launched;
-            uint16_t vpid;
-            uint64_t cr0, cr4; /* what the guest believes */
-            uint64_t cr2, dr6; /* not switched by hardware */
-            uint32_t entry_interruption, entry_error, entry_length;
-            void *msr_area;
+            struct cpu *loaded_on; /* the CPU on which the VMCS is current; NULL: it lies in memory */
+            struct cpu *last_cpu;  /* whose host state is in it */
+            uint64_t host_rsp;     /* HOST_RSP in it */
+            bool launched, flush, pdptes_stale;
+            uint32_t controls;     /* primary, as in the VMCS */
+            uint32_t entry_event, entry_error; /* for the next entry; 0: none */
+            uint64_t exit_rip, exit_rflags, exit_rsp; /* as in the VMCS since the last exit */
+            uint64_t cr0, cr4, efer; /* what the guest believes; of CR0 and CR4 the masked bits count */
+            uint64_t cr2, dr6;       /* while they are not in the CPU */
+            uint64_t msr[5];         /* likewise (vmx_live_msr) */
         } vmx;
     };
     uint64_t tlb_seen; /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */

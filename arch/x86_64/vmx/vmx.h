@@ -1,0 +1,63 @@
+/* Shared by the files of vmx/. */
+#ifndef X86_VMX_VMX_H
+#define X86_VMX_VMX_H
+
+#include "../guest/guest.h"
+#include "vmcs.h"
+
+/*
+ * MSRs that stay the guest's while its vCPU is on the CPU, because the hypervisor uses none of them. Their values, while
+ * it is not, lie in arch_vcpu's vmx.msr[].
+ */
+#define VMX_LIVE_MSRS 5
+extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];
+
+/*
+ * The VMCS of v becomes the current one of this CPU, if it is not already; v runs on this CPU or on none. The pair does
+ * not nest. What vmcs_borrow() returns goes to vmcs_return().
+ */
+bool vmcs_borrow(const struct vcpu *v);
+void vmcs_return(const struct vcpu *v, bool borrowed);
+static inline bool vmcs_is_current(const struct vcpu *v)
+{
+    return v->arch->vmx.loaded_on == this_cpu();
+}
+
+/* controls.c: probe's result: the controls that every VMCS starts with. */
+struct vmx_controls {
+    uint32_t pin, primary, secondary, exit, entry;
+    uint32_t revision;       /* of the VMCS format */
+    uint64_t cr0_one, cr4_one; /* bits that must be set in VMX operation */
+};
+extern struct vmx_controls vmx_controls;
+const char *vmx_controls_probe(void);
+
+/* exit.c */
+void vmx_run(struct vcpu *v, struct vmexit *exit);
+/* enter.asm: false: the processor refused the VMCS. vmx_exit is where exits arrive. */
+bool vmx_enter(struct arch_vcpu *vcpu, bool launched);
+void vmx_exit(void);
+
+/* state.c */
+void vmx_get_segment(const struct vcpu *v, enum segment_name which, struct segment *segment);
+void vmx_set_segment(struct vcpu *v, enum segment_name which, const struct segment *segment);
+void vmx_get_table(const struct vcpu *v, enum table_name which, uint64_t *base, uint16_t *limit);
+void vmx_set_table(struct vcpu *v, enum table_name which, uint64_t base, uint16_t limit);
+uint64_t vmx_get_register(const struct vcpu *v, enum guest_register which);
+void vmx_set_register(struct vcpu *v, enum guest_register which, uint64_t value);
+bool vmx_get_msr(const struct vcpu *v, uint32_t index, uint64_t *value);
+bool vmx_set_msr(struct vcpu *v, uint32_t index, uint64_t value);
+uint64_t vmx_cr0_mask(void);
+uint64_t vmx_cr4_mask(void);
+
+/* event.c */
+void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
+bool vmx_interruptible(const struct vcpu *v, bool nmi);
+void vmx_want_window(struct vcpu *v, bool on);
+void vmx_set_primary(struct vcpu *v, uint32_t controls);
+/* Before an entry: the queued event goes into the VMCS. */
+void vmx_event_enter(struct vcpu *v);
+/* After an exit that can cut off the delivery of an event: it is queued once more. */
+void vmx_requeue(struct vcpu *v);
+
+#endif
