@@ -110,25 +110,24 @@ static bool grant_rings(domid_t domid, struct why *why)
     return true;
 }
 
-static bool build_steps(const struct plan *plan, bool (*stop)(void), struct built *built, struct why *why)
-{
-    return set_limits(plan, built, why) &&
-           allocate_port(built->domid, &built->store_port, "giving it a port to the store", why) &&
-           allocate_port(built->domid, &built->console_port, "giving it a port to its console", why) &&
-           load_domain(plan, built->domid, stop, why) && set_params(built, why) &&
-           grant_rings(built->domid, why) &&
-           set_first_context(built->domid, plan->config->max_vcpus, (uint32_t)plan->image.entry,
-                             (uint32_t)plan->layout.start_info, why);
-}
-
-bool build_domain(const struct plan *plan, bool (*stop)(void), struct built *built, struct why *why)
+bool build_begin(const struct plan *plan, struct built *built, struct why *why)
 {
     if (!create(plan->config, &built->domid, why))
         return false;
-    if (build_steps(plan, stop, built, why))
+    if (set_limits(plan, built, why) &&
+        allocate_port(built->domid, &built->store_port, "giving it a port to the store", why) &&
+        allocate_port(built->domid, &built->console_port, "giving it a port to its console", why))
         return true;
     unbuild_domain(built->domid);
     return false;
+}
+
+bool build_finish(const struct plan *plan, const struct built *built, bool (*stop)(void), struct why *why)
+{
+    return load_domain(plan, built->domid, stop, why) && set_params(built, why) &&
+           grant_rings(built->domid, why) &&
+           set_first_context(built->domid, plan->config->max_vcpus, (uint32_t)plan->image.entry,
+                             (uint32_t)plan->layout.start_info, why);
 }
 
 long unbuild_domain(domid_t domid)

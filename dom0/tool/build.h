@@ -12,11 +12,13 @@ struct built {
     evtchn_port_t store_port, console_port; /* the domain's ends */
 };
 
+/* An empty domain with its limits and ports. On failure nothing is left of it. */
+bool build_begin(const struct plan *plan, struct built *built, struct why *why);
 /*
- * stop, when not NULL, is asked now and then; once it says true the work is undone. May switch threads. On
- * failure nothing is left of the domain.
+ * Its memory and what is in it, its parameters and its first CPU. stop, when not NULL, is asked now and then;
+ * once it says true the work ends. May switch threads. On failure the domain is the caller's to unbuild.
  */
-bool build_domain(const struct plan *plan, bool (*stop)(void), struct built *built, struct why *why);
+bool build_finish(const struct plan *plan, const struct built *built, bool (*stop)(void), struct why *why);
 
 /* Pauses a domain for good and frees it: may switch threads, returns an errno. */
 long unbuild_domain(domid_t domid);

@@ -21,6 +21,8 @@
 #define QUICK_RESTARTS 3
 /* The hypervisor frees a domain's memory in the background: how long destroy waits for it. */
 #define GONE_WAIT (5 * SECOND)
+/* How long destroy waits for a domain that is just being made; that takes a minute in emulators. */
+#define BUSY_WAIT (120 * SECOND)
 
 struct guest {
     struct guest *next;
@@ -42,12 +44,17 @@ static struct guest *guest_find(domid_t domid)
     return g;
 }
 
-static void guest_forget(struct guest *guest)
+static void guest_unlink(struct guest *guest)
 {
     struct guest **at = &guests;
     while (*at != guest)
         at = &(*at)->next;
     *at = guest->next;
+}
+
+static void guest_forget(struct guest *guest)
+{
+    guest_unlink(guest);
     if (guest->config)
         config_free(guest->config);
     mem_free(guest);
@@ -116,11 +123,9 @@ const struct guest_config *domain_config(domid_t domid)
 
 /* --- making and ending --------------------------------------------------------------------------------- */
 
-/* Tells the store and the console of a domain. What is done of it when it fails is undone by withdraw(). */
-static bool introduce(const struct guest_config *config, const struct built *built, struct why *why)
+/* Connects a built domain to the store and the console. */
+static bool introduce(const struct built *built, struct why *why)
 {
-    if (!nodes_make(config, built, why))
-        return false;
     int error = store_introduce(built->domid, STORE_GFN, built->store_port);
     if (error)
         return fail(why, "the store could not be connected: %s", error_text(error));
@@ -128,6 +133,7 @@ static bool introduce(const struct guest_config *config, const struct built *bui
     return !error || fail(why, "the console could not be connected: %s", error_text(error));
 }
 
+/* Undoes nodes_make() and introduce(), whole or in part. */
 static void withdraw(domid_t domid, const char *name, const xen_domain_handle_t uuid)
 {
     console_release(domid, name);
@@ -135,11 +141,32 @@ static void withdraw(domid_t domid, const char *name, const xen_domain_handle_t 
     store_release(domid);
 }
 
+/* With its record in the list, busy: others see the domain by its name, and leave it alone. */
+static bool create_planned(struct guest *guest, const struct plan *plan, bool (*stop)(void), struct why *why)
+{
+    const struct guest_config *config = plan->config;
+    struct built built;
+    if (!build_begin(plan, &built, why))
+        return false;
+    guest->domid = built.domid;
+    guest->busy = true;
+    guest->next = guests;
+    guests = guest;
+    if (nodes_make(config, &built, why) && build_finish(plan, &built, stop, why) && introduce(&built, why)) {
+        guest->busy = false;
+        guest->started = time_ns();
+        return true;
+    }
+    unbuild_domain(built.domid);
+    withdraw(built.domid, config->name, config->uuid);
+    guest_unlink(guest);
+    return false;
+}
+
 bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *domid, struct why *why)
 {
     struct plan *plan = mem_alloc(sizeof *plan);
     struct guest *guest = mem_alloc(sizeof *guest);
-    struct built built;
     domid_t other;
     bool ok = plan && guest;
     if (!ok)
@@ -147,22 +174,17 @@ bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *dom
     else if (find_name(config->name, &other))
         ok = config_fail(config, "name", why, "domain %u has this name: destroy it, or give another name",
                          other);
-    ok = ok && plan_make(config, plan, why) && plan_affordable(plan, why) &&
-         build_domain(plan, stop, &built, why);
-    mem_free(plan);
-    if (ok && !introduce(config, &built, why)) {
-        withdraw(built.domid, config->name, config->uuid);
-        unbuild_domain(built.domid);
-        ok = false;
+    ok = ok && plan_make(config, plan, why) && plan_affordable(plan, why);
+    if (ok) {
+        guest->config = config;
+        ok = create_planned(guest, plan, stop, why);
     }
-    if (!ok) {
+    if (ok)
+        *domid = guest->domid;
+    else
         mem_free(guest);
-        return false;
-    }
-    *guest = (struct guest){.next = guests, .domid = built.domid, .config = config, .started = time_ns()};
-    guests = guest;
-    *domid = built.domid;
-    return true;
+    mem_free(plan);
+    return ok;
 }
 
 bool domain_pause(domid_t domid, struct why *why)
@@ -185,13 +207,23 @@ static void wait_until_gone(domid_t domid)
         thread_sleep(SECOND / 1000);
 }
 
+/* The record of a domain, once nobody else is at work on it; NULL when it has none. May switch. */
+static struct guest *guest_when_idle(domid_t domid)
+{
+    struct guest *guest;
+    uint64_t deadline = time_ns() + BUSY_WAIT;
+    while ((guest = guest_find(domid)) && guest->busy && time_ns() < deadline)
+        thread_sleep(SECOND / 100);
+    return guest;
+}
+
 bool domain_destroy(domid_t domid, struct why *why)
 {
     struct xen_domctl_getdomaininfo info;
-    struct guest *guest = guest_find(domid);
+    struct guest *guest = guest_when_idle(domid);
     char name[NAME_MAX];
     if (guest && guest->busy)
-        return fail(why, "it is being ended already");
+        return fail(why, "it is still being made or ended: try again");
     if (!domain_info(domid, &info))
         return fail(why, "there is no such domain");
     if (guest)
