@@ -32,6 +32,16 @@ bool efer_valid(uint64_t efer)
     return !(efer & ~guest_efer_valid());
 }
 
+bool paging_valid(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+    bool long_mode = cr0 & CR0_PG && efer & EFER_LME;
+    if (!cr0_valid(cr0) || !cr4_valid(cr4) || !efer_valid(efer))
+        return false;
+    if (!(efer & EFER_LMA) != !long_mode)
+        return false;
+    return long_mode ? (cr4 & CR4_PAE) != 0 : !(cr4 & CR4_PCIDE);
+}
+
 static bool write_cr0(struct vcpu *v, uint64_t value)
 {
     uint64_t old = vendor->get_register(v, REG_CR0), efer = vendor->get_register(v, REG_EFER);

@@ -38,6 +38,7 @@ bool msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 bool msr_write(struct vcpu *v, uint32_t index, uint64_t value);
 void msr_vcpu_init(struct vcpu *v);       /* values after power-on */
 bool pat_valid(uint64_t pat);
+bool spec_ctrl_valid(uint64_t value);
 bool mtrr_valid(uint32_t index, uint64_t value); /* index is an MTRR */
 
 /* guest/cr.c: a MOV to CRn that was intercepted; value as the guest gave it. False: an exception was injected. */
@@ -46,6 +47,9 @@ uint64_t cr_read(struct vcpu *v, unsigned cr);
 bool cr0_valid(uint64_t cr0);
 bool cr4_valid(uint64_t cr4);
 bool efer_valid(uint64_t efer);
+/* CR0, CR4 and EFER fit together, LMA included. */
+bool paging_valid(uint64_t cr0, uint64_t cr4, uint64_t efer);
+bool canonical(uint64_t address);
 
 /* guest/io.c */
 void io_init(void);

@@ -151,9 +151,14 @@ static bool write_hypercall_page(struct vcpu *v, uint64_t value)
     return true;
 }
 
+bool spec_ctrl_valid(uint64_t value)
+{
+    return cpu_features.spec_ctrl && !(value & ~SPEC_CTRL_VALID);
+}
+
 static bool write_spec_ctrl(struct vcpu *v, uint64_t value)
 {
-    if (!cpu_features.spec_ctrl || value & ~SPEC_CTRL_VALID)
+    if (!spec_ctrl_valid(value))
         return false;
     v->arch->spec_ctrl = value;
     return true;
@@ -177,7 +182,7 @@ static bool write_tsc_aux(struct vcpu *v, uint64_t value)
     return true;
 }
 
-static bool canonical(uint64_t address)
+bool canonical(uint64_t address)
 {
     return (uint64_t)((int64_t)(address << 16) >> 16) == address;
 }

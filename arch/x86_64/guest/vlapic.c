@@ -394,11 +394,14 @@ void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw
 {
     const struct vlapic *l = v->arch->vlapic;
 
-    *lapic = (struct hvm_hw_lapic){
-        .apic_base_msr = v->arch->apic_base,
-        .disabled = (l->reg[REG_SVR] & SVR_ENABLED ? 0 : 1) | (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
-        .tdt_msr = l->deadline,
-    };
+    if (lapic)
+        *lapic = (struct hvm_hw_lapic){
+            .apic_base_msr = v->arch->apic_base,
+            .disabled = (l->reg[REG_SVR] & SVR_ENABLED ? 0 : 1) | (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
+            .tdt_msr = l->deadline,
+        };
+    if (!regs)
+        return;
     memset(regs, 0, sizeof(*regs));
     for (unsigned i = 0; i < APIC_REGISTERS; i++)
         memcpy(&regs->data[16 * i], &l->reg[i], sizeof(l->reg[i]));

@@ -40,7 +40,7 @@ void vlapic_write(struct vcpu *v, uint32_t offset, uint32_t value);
 uint8_t vlapic_get_cr8(const struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, uint8_t cr8);
 
-/* HVM context records (xen/arch-x86/hvm/save.h). check: -EINVAL for what no APIC could hold; load cannot fail. */
+/* HVM context records (xen/arch-x86/hvm/save.h). save: NULL for the one that is not wanted. check: -EINVAL for what no APIC could hold; load cannot fail. */
 void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw_lapic_regs *regs);
 int vlapic_check(const struct hvm_hw_lapic *lapic);
 void vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *lapic);
