@@ -35,8 +35,8 @@ struct vcpu *fake_pass(unsigned id);
 /* Every CPU passes until none has anything pending. This thread is CPU 0 afterwards. */
 void fake_settle(void);
 extern unsigned fake_kicks[MAX_CPUS]; /* arch_cpu_kick() calls */
-/* Threads: what arch_vcpu_run() does instead of leaving cpu_loop(), NULL: leave. */
-extern void (*fake_run)(struct vcpu *v);
+/* What arch_vcpu_run() does; when it returns false, or is NULL, the CPU leaves cpu_loop() and fake_pass() ends. */
+extern bool (*fake_run)(struct vcpu *v);
 
 extern ns_t fake_now;
 extern ns_t fake_programmed[MAX_CPUS]; /* arch_timer_program()'s last word */

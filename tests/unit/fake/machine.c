@@ -17,7 +17,7 @@ static struct frame descriptors[FAKE_FRAMES];
 static struct cpu fake_cpus[MAX_CPUS];
 
 unsigned fake_kicks[MAX_CPUS];
-void (*fake_run)(struct vcpu *v);
+bool (*fake_run)(struct vcpu *v);
 ns_t fake_now = 1000 * SECOND;
 ns_t fake_programmed[MAX_CPUS];
 unsigned fake_programs;
@@ -46,9 +46,7 @@ void fake_boot(unsigned count)
 
 void arch_vcpu_run(struct vcpu *v)
 {
-    if (fake_run)
-        fake_run(v);
-    else
+    if (!fake_run || !fake_run(v))
         longjmp(out_of_loop, 1);
 }
 
