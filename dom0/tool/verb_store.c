@@ -36,7 +36,8 @@ static void collect(const char *name, void *arg)
             names->full = true;
             return;
         }
-        memcpy(larger, names->text, names->used);
+        if (names->used)
+            memcpy(larger, names->text, names->used);
         mem_free(names->text);
         names->text = larger;
         names->size = size;

@@ -1,0 +1,160 @@
+/* sources: dom0/tool/[a-z]*.c lib/number.c tests/unit/tool_below.c */
+/* The verbs: what they print, and that each one meets wrong arguments with one line and the right status. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../../dom0/tool/verbs.h"
+#include "tool_below.h"
+#include <cmocka.h> /* after tool/why.h, whose fail() it makes a macro of */
+
+static uint8_t kernel[1024];
+
+static const struct tool_verb *find(const char *name)
+{
+    for (size_t i = 0; i < tool_verb_count; i++)
+        if (!strcmp(tool_verbs[i].name, name))
+            return &tool_verbs[i];
+    return NULL;
+}
+
+/* Runs a line of words between single spaces; what it prints is in world.printed. */
+static int run(const char *line)
+{
+    char words[256], *argv[16];
+    int argc = 0;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    argv[argc] = NULL;
+    world.printed[0] = '\0';
+    return find(argv[0])->run(argc, argv);
+}
+
+static void expect(const char *line, int status, const char *text)
+{
+    int actual = run(line);
+    if (!strstr(world.printed, text))
+        assert_string_equal(world.printed, text);
+    assert_int_equal(actual, status);
+}
+
+static void set_up(void)
+{
+    static const char config[] = "name='deb'\nkernel='k'\nmemory=8\n";
+    world_reset();
+    tool_init();
+    world_file("k", kernel, make_kernel(kernel, 0x3000));
+    world_file("deb.cfg", config, sizeof config - 1);
+}
+
+static void every_verb_with_wrong_arguments(void **state)
+{
+    (void)state;
+    set_up();
+    for (size_t i = 0; i < tool_verb_count; i++) {
+        const struct tool_verb *verb = &tool_verbs[i];
+        char line[64], usage[160];
+        snprintf(usage, sizeof usage, "usage: %s %s\n", verb->name, verb->usage);
+        snprintf(line, sizeof line, "%s -h", verb->name);
+        expect(line, DONE, usage);
+        snprintf(line, sizeof line, "%s --help", verb->name);
+        expect(line, DONE, usage);
+        snprintf(line, sizeof line, "%s -Z", verb->name);
+        expect(line, USAGE, ": unknown option -Z; usage: ");
+        snprintf(line, sizeof line, "%s --nonsense", verb->name);
+        expect(line, USAGE, ": unknown option --nonsense; usage: ");
+        /* Too few, where some are needed. */
+        if (verb->usage[0] && verb->usage[0] != '[')
+            assert_int_equal(run(verb->name), USAGE);
+        /* No such domain. */
+        if (verb->completes_domain) {
+            snprintf(line, sizeof line, "%s ghosts%s", verb->name,
+                     !strcmp(verb->name, "rename")    ? " x"
+                     : !strcmp(verb->name, "mem-max") ? " 1"
+                                                      : "");
+            expect(line, FAILED, "no domain is called ghosts: list shows them\n");
+        }
+        assert_int_equal(strchr(world.printed, '\0') - world.printed > 0, 1);
+    }
+}
+
+static void a_domain_s_life(void **state)
+{
+    (void)state;
+    set_up();
+    expect("create deb -p", DONE, "Parsing config from deb.cfg\n");
+    expect("list deb", DONE,
+           "deb                                          1     8     1     --p---       1.2\n");
+    expect("create deb", FAILED,
+           "create: deb.cfg:1: name=deb: domain 1 has this name: destroy it, or give another name\n");
+    expect("unpause deb", DONE, "");
+    expect("create -qc deb name=two", DONE, "[console of 2]\n");
+    expect("domid two", DONE, "2\n");
+    expect("domname 2", DONE, "two\n");
+    expect("rename two three", DONE, "");
+    expect("domname 2", DONE, "three\n");
+    expect("domid tree", FAILED, "domid: no domain is called tree: did you mean three?\n");
+    expect("list -l deb", DONE, "\"kernel\": \"k\"");
+    expect("uptime deb", DONE, "deb                                  1  0:00:00\n");
+    expect("mem-max deb 16", DONE, "");
+    expect("mem-max deb lots", USAGE, "mem-max: lots: a size is a number of MiB");
+    expect("reboot deb", DONE, "note: the domain has not said that it heeds such requests");
+    assert_string_equal(world_node("/local/domain/1/control/shutdown"), "reboot");
+    expect("shutdown -w deb", FAILED, "shutdown: domain 1 has not ended within 180 seconds");
+    expect("shutdown", USAGE, "shutdown: name one domain, or -a for all\n");
+    expect("shutdown -a deb", USAGE, "shutdown: name one domain, or -a for all\n");
+    expect("shutdown -a", DONE, "note: ");
+    assert_string_equal(world_node("/local/domain/2/control/shutdown"), "poweroff");
+    world.shutdown_code = 1;
+    expect("shutdown deb", FAILED, "shutdown: deb: it has ended already: destroy removes it\n");
+    world.shutdown_code = 0;
+    expect("destroy deb", DONE, "");
+    expect("destroy 2", DONE, "");
+    expect("destroy 0", FAILED, "destroy: domain 0 runs this command: it cannot be done to it\n");
+    assert_int_equal(world.domains, 0);
+    expect("console ghost", DONE, "");
+}
+
+static void dry_run(void **state)
+{
+    (void)state;
+    set_up();
+    expect("create -n deb", DONE, "kernel     0x000200000 - 0x000202fff  12 KiB   k\n");
+    expect("create --dry-run deb memory=99999", FAILED, "create: memory=99999: 2 GiB free of 2 GiB\n");
+    expect("create --dryrun deb", DONE, "Nothing is short");
+    expect("create nothing", FAILED,
+           "create: nothing: neither it nor nothing.cfg is in the archive: ls shows its files\n");
+    assert_int_equal(world.domains, 0);
+}
+
+static void the_store(void **state)
+{
+    (void)state;
+    set_up();
+    expect("store-write /a/b one /a/c two", DONE, "");
+    expect("store-read /a/b", DONE, "one\n");
+    expect("store-read -p /a/c", DONE, "/a/c: two\n");
+    expect("store-list /a", DONE, "b\nc\n");
+    expect("store-list -p /a", DONE, "/a/b\n/a/c\n");
+    expect("store-ls /a", DONE, "b = \"one\"\nc = \"two\"\n");
+    expect("store-ls -f /a", DONE, "/a/b = \"one\"\n/a/c = \"two\"\n");
+    expect("store-write /a", USAGE, "store-write: something is missing; usage: store-write PATH VALUE...\n");
+    expect("store-write /a 1 /b", USAGE, "store-write: /b has no value: paths and values come in pairs\n");
+    expect("store-rm /a", DONE, "");
+    expect("store-read /a/b", FAILED, "store-read: /a/b: does not exist\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_verb_with_wrong_arguments),
+        cmocka_unit_test(a_domain_s_life),
+        cmocka_unit_test(dry_run),
+        cmocka_unit_test(the_store),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
