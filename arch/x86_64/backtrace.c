@@ -57,16 +57,26 @@ static uint64_t stack_end(uint64_t address)
     return 0;
 }
 
-void backtrace_print(uint64_t rip, uint64_t rbp)
+/* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
+static void print_caller(uint64_t return_address)
 {
-    for (unsigned i = 0; i < MAX_FRAMES && rip; i++) {
-        /* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
-        printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(i ? rip - 1 : rip));
+    printk(LOG_ERROR "  [%016lx] %s\n", return_address, symbol_text_at(return_address - 1));
+}
+
+void backtrace_print(uint64_t rip, uint64_t rsp, uint64_t rbp)
+{
+    printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(rip));
+    /* After a call to nowhere, who called is on top of the stack. */
+    if (!is_code(rip) && rsp % 8 == 0 && stack_end(rsp))
+        print_caller(*(const uint64_t *)rsp);
+    for (unsigned i = 0; i < MAX_FRAMES; i++) {
         uint64_t end = stack_end(rbp);
         if (!end || rbp % 8 || end - rbp < 16)
             break;
         const uint64_t *frame = (const uint64_t *)rbp;
-        rip = frame[1];
+        if (!frame[1])
+            break;
+        print_caller(frame[1]);
         if (frame[0] <= rbp)
             break;
         rbp = frame[0];
@@ -76,5 +86,5 @@ void backtrace_print(uint64_t rip, uint64_t rbp)
 void arch_backtrace(void)
 {
     const uint64_t *frame = __builtin_frame_address(0);
-    backtrace_print(frame[1], frame[0]);
+    backtrace_print(frame[1], (uint64_t)(frame + 2), frame[0]);
 }

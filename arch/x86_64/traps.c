@@ -73,7 +73,7 @@ static void __attribute__((noreturn)) trap_fatal(struct trap_frame *frame)
     panic_begin("%s (vector %lu, error code 0x%lx)%s", name ? name : "unexpected exception", frame->vector,
                 frame->error_code, frame->vector == TRAP_DF ? stack_hint(frame) : "");
     trap_frame_print(frame);
-    backtrace_print(frame->rip, frame->rbp);
+    backtrace_print(frame->rip, frame->rsp, frame->rbp);
     panic_end();
 }
 

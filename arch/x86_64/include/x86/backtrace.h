@@ -7,6 +7,6 @@
 /* "function+0x12", in a buffer of this CPU's that the next call overwrites; "" for an address outside the image. */
 const char *symbol_text_at(uint64_t address);
 /* rip first, then the callers found through the frame pointers from rbp on. */
-void backtrace_print(uint64_t rip, uint64_t rbp);
+void backtrace_print(uint64_t rip, uint64_t rsp, uint64_t rbp);
 
 #endif
