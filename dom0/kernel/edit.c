@@ -160,12 +160,12 @@ static void list_candidates(const char *before, edit_complete complete)
 {
     char candidate[EDIT_MAX];
     size_t start;
-    write_text("\r\n");
+    write_text("\n");
     for (size_t i = 0; complete(before, i, candidate, sizeof candidate, &start); i++) {
         write_text(candidate);
         write_text("  ");
     }
-    write_text("\r\n");
+    write_text("\n");
     draw();
 }
 
@@ -314,7 +314,7 @@ bool edit_line(const char *prompt, char *text, edit_complete complete)
             handle_key(key, complete);
     } while (key != '\r' && key != '\n' && key != CONTROL('C'));
     line.active = false;
-    write_text(key == CONTROL('C') ? "^C\r\n" : "\r\n");
+    write_text(key == CONTROL('C') ? "^C\n" : "\n");
     if (key != CONTROL('C'))
         remember();
     return key != CONTROL('C');

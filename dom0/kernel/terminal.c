@@ -20,7 +20,7 @@ static void accept(char c)
     if (mode == TERMINAL_COMMAND && c == CTRL_C) {
         interrupt_seen = true;
         typed_out = typed_in;
-        terminal_write("^C\r\n", 4);
+        terminal_write("^C\n", 3);
         return;
     }
     if (typed_in - typed_out < sizeof typed)
