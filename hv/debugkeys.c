@@ -50,7 +50,7 @@ static void show_help(void)
 
 static void show_memory(void)
 {
-    printk(LOG_INFO "  %lu MiB of RAM, %lu MiB free, hypervisor %lu KiB\n", frames_total() >> 8, frames_free() >> 8,
+    printk(LOG_INFO "  %lu MiB of RAM, %lu KiB free, hypervisor %lu KiB\n", frames_total() >> 8, frames_free() << 2,
            frames_hypervisor() << 2);
 }
 

@@ -1,4 +1,4 @@
-/* The verbs that show the machine and the hypervisor: info, dmesg; in xl's formats. No state, no locking. */
+/* The verbs that show the machine and the hypervisor: info, dmesg; in xl's formats. No state but field_shown, no locking. */
 #include <dom0/below.h>
 #include <lib/printf.h>
 #include <lib/string.h>
@@ -7,6 +7,8 @@
 #include "verbs.h"
 #include "xen.h"
 
+static bool field_shown; /* since the command began */
+
 /* One field of info. Only those that were asked for are printed; a single one without its name. */
 static void field(const char *wanted, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -14,6 +16,7 @@ static void field(const char *wanted, const char *name, const char *format, ...)
 {
     if (wanted && strcmp(wanted, name))
         return;
+    field_shown = true;
     if (!wanted)
         print("%-22s : ", name);
     va_list args;
@@ -150,7 +153,13 @@ int verb_info(int argc, char **argv)
     if (operands < 0)
         return status;
     const char *wanted = operands ? argv[1] : NULL;
-    return show_machine(wanted, &why) && show_hypervisor(wanted, &why) ? DONE : verb_failed("info", &why);
+    field_shown = false;
+    if (!show_machine(wanted, &why) || !show_hypervisor(wanted, &why))
+        return verb_failed("info", &why);
+    if (field_shown)
+        return DONE;
+    print("info: %s: there is no such field: info alone shows all\n", wanted);
+    return FAILED;
 }
 
 #define DMESG_CHUNK 4096

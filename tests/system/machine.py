@@ -161,6 +161,17 @@ class Machine:
             if time.monotonic() > limit:
                 raise Failed(f"{command!r} never showed {pattern!r} but:\n{output}")
 
+    def free_kib(self, expected=None):
+        """Memory that no domain has, from the debug key m. With expected: waits a little until it is that."""
+        for _ in range(20):
+            self.send("\x01\x01\x01m\x01\x01\x01")
+            free = int(self.wait_match(r"(\d+) KiB free")[1][1])
+            self.wait("Serial input to DOM0.*\n")
+            if expected in (None, free):
+                break
+            self.run("sleep 0.1")
+        return free
+
     def close(self):
         self.child.close(force=True)
         self.work.cleanup()

@@ -2,8 +2,8 @@
 from machine import SLOWNESS, built, guest_config
 
 FILES = {
-    "beacon": built("guest/beacon"),
-    "beacon.cfg": guest_config("beacon", "beacon"),
+    "kernel": built("guest/beacon"),
+    "beacon.cfg": guest_config("beacon", "kernel"),
     "round": "create -p beacon.cfg\ndestroy beacon\n",
     "ten": "run round\n" * 10,
     "fifty": "run ten\n" * 5,
@@ -13,11 +13,11 @@ ROUNDS = 500
 
 def test_create_and_destroy(machine):
     machine.run("run ten", timeout=60)
-    before = machine.run("info free_memory")
+    before = machine.free_kib()
     for _ in range(ROUNDS // 50):
         output = machine.run("run fifty", timeout=120)
         assert "no such" not in output and "failed" not in output
-    machine.until("info free_memory", rf"^{before}$")
+    assert machine.free_kib(before) == before
     assert len(machine.run("list").splitlines()) == 2
     last = int(machine.run("create -p beacon.cfg; domid beacon").splitlines()[-1])
     assert last > ROUNDS
