@@ -11,6 +11,7 @@
 
 #define COLUMNS     79
 #define HISTORY_MAX 32
+#define PASTE_WAIT  3000000ull
 #define ESCAPE_WAIT 50000000ull /* between the bytes of one key */
 #define CONTROL(c)  ((c)&0x1f)
 #define KEY_ESCAPE  27
@@ -24,6 +25,8 @@ static struct {
     size_t length, cursor;
     size_t history_at; /* how many lines back in the history */
     bool active;
+    size_t appended; /* characters at the end that the screen does not show yet */
+    bool stale;      /* the screen shows something else altogether */
 } line;
 
 static char *history[HISTORY_MAX]; /* [0] is the newest */
@@ -36,7 +39,7 @@ static void write_text(const char *text)
     terminal_write(text, strlen(text));
 }
 
-static void draw(void)
+static void draw_now(void)
 {
     size_t room = COLUMNS - strlen(line.prompt);
     size_t start = line.cursor > room ? line.cursor - room : 0;
@@ -49,6 +52,34 @@ static void draw(void)
     terminal_write(line.text + start, shown);
     write_text("\033[K");
     write_text(move);
+    line.stale = false;
+    line.appended = 0;
+}
+
+static void draw(void)
+{
+    line.stale = true;
+}
+
+static void catch_up(void)
+{
+    if (line.stale)
+        draw_now();
+    else
+        terminal_write(line.text + line.length - line.appended, line.appended);
+    line.appended = 0;
+}
+
+/* Drawing waits until keys stop coming: those of a pasted line would be lost meanwhile. */
+static int read_key(void)
+{
+    if (line.stale || line.appended) {
+        int key = terminal_read(time_ns() + PASTE_WAIT);
+        if (key >= 0)
+            return key;
+        catch_up();
+    }
+    return terminal_read(FOREVER);
 }
 
 void edit_hide(void)
@@ -60,7 +91,7 @@ void edit_hide(void)
 void edit_show(void)
 {
     if (line.active)
-        draw();
+        draw_now();
 }
 
 /* --- changing the line
@@ -70,14 +101,15 @@ static void insert(const char *text, size_t count)
 {
     if (line.length + count >= EDIT_MAX)
         return;
-    bool at_end = line.cursor == line.length && strlen(line.prompt) + line.length + count < COLUMNS;
+    bool at_end =
+        !line.stale && line.cursor == line.length && strlen(line.prompt) + line.length + count < COLUMNS;
     memmove(line.text + line.cursor + count, line.text + line.cursor, line.length - line.cursor);
     memcpy(line.text + line.cursor, text, count);
     line.length += count;
     line.cursor += count;
     line.text[line.length] = '\0';
     if (at_end)
-        terminal_write(text, count);
+        line.appended += count;
     else
         draw();
 }
@@ -160,6 +192,7 @@ static void list_candidates(const char *before, edit_complete complete)
 {
     char candidate[EDIT_MAX];
     size_t start;
+    catch_up();
     write_text("\n");
     for (size_t i = 0; complete(before, i, candidate, sizeof candidate, &start); i++) {
         write_text(candidate);
@@ -307,12 +340,13 @@ bool edit_line(const char *prompt, char *text, edit_complete complete)
     write_text(prompt);
     int key;
     do {
-        key = terminal_read(FOREVER);
+        key = read_key();
         if (key == KEY_ESCAPE)
             key = read_escape();
         if (key != '\r' && key != '\n' && key != CONTROL('C'))
             handle_key(key, complete);
     } while (key != '\r' && key != '\n' && key != CONTROL('C'));
+    catch_up();
     line.active = false;
     write_text(key == CONTROL('C') ? "^C\n" : "\n");
     if (key != CONTROL('C'))

@@ -195,8 +195,8 @@ static void end_sleep(struct trap_frame *frame)
     /* Interrupts stay off, for the event is still pending and would come again at once. */
     frame->rflags &= ~RFLAGS_IF;
     /*
-     * Emulated processors were seen to interrupt between STI and HLT. The HLT is left out then: with interrupts off
-     * nothing would end it, and Xen takes it for a request to power off.
+     * Emulated processors were seen to interrupt between STI and HLT. The HLT is left out then: with
+     * interrupts off nothing would end it, and Xen takes it for a request to power off.
      */
     if (*(const uint8_t *)frame->rip == OPCODE_HLT)
         frame->rip++;
