@@ -110,12 +110,12 @@ long_mode:
         mov fs, eax
         mov gs, eax
         mov rsp, boot_stack_top
-        xor ebp, ebp                    ; backtraces end here
+        xor ebp, ebp
         mov eax, esi
         mov esi, edi
         mov edi, eax
-        call boot_start                 ; (protocol, boot information), does not return
-        ud2
+        push 0                          ; where backtraces end
+        jmp boot_start                  ; (protocol, boot information), does not return
 
 section .init.data progbits alloc noexec write align=8
 no_long_mode_text:

@@ -55,8 +55,8 @@ long_mode:
         mov rdi, [rbx + TRAMPOLINE_DATA + TRAMPOLINE_CPU]
         mov rax, [rbx + TRAMPOLINE_DATA + TRAMPOLINE_ENTRY]
         xor ebp, ebp
-        call rax                        ; smp_cpu_start(cpu), does not return
-        ud2
+        push 0                          ; where backtraces end
+        jmp rax                         ; smp_cpu_start(cpu), does not return
 
         align 8
 gdt:    dq 0

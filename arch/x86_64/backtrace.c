@@ -9,8 +9,6 @@
 #include <x86/cpu.h>
 #include <x86/paging.h>
 
-#define MAX_FRAMES 32
-
 /* The generated table: offsets from image_start, ascending. */
 extern const uint32_t symbol_count, symbol_offsets[], symbol_names[];
 extern const char symbol_text[];
@@ -57,34 +55,40 @@ static uint64_t stack_end(uint64_t address)
     return 0;
 }
 
-/* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
-static void print_caller(uint64_t return_address)
+unsigned backtrace_collect(const struct trap_frame *frame, uint64_t callers[BACKTRACE_MAX])
 {
-    printk(LOG_ERROR "  [%016lx] %s\n", return_address, symbol_text_at(return_address - 1));
-}
-
-void backtrace_print(uint64_t rip, uint64_t rsp, uint64_t rbp)
-{
-    printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(rip));
+    unsigned count = 0;
+    uint64_t rbp = frame->rbp;
     /* After a call to nowhere, who called is on top of the stack. */
-    if (!is_code(rip) && rsp % 8 == 0 && stack_end(rsp))
-        print_caller(*(const uint64_t *)rsp);
-    for (unsigned i = 0; i < MAX_FRAMES; i++) {
+    if (!is_code(frame->rip) && frame->rsp % 8 == 0 && stack_end(frame->rsp))
+        callers[count++] = *(const uint64_t *)frame->rsp;
+    while (count < BACKTRACE_MAX) {
         uint64_t end = stack_end(rbp);
         if (!end || rbp % 8 || end - rbp < 16)
             break;
-        const uint64_t *frame = (const uint64_t *)rbp;
-        if (!frame[1])
+        const uint64_t *link = (const uint64_t *)rbp;
+        if (!link[1])
             break;
-        print_caller(frame[1]);
-        if (frame[0] <= rbp)
+        callers[count++] = link[1];
+        if (link[0] <= rbp)
             break;
-        rbp = frame[0];
+        rbp = link[0];
     }
+    return count;
+}
+
+void backtrace_print(uint64_t rip, const uint64_t callers[], unsigned count)
+{
+    printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(rip));
+    /* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
+    for (unsigned i = 0; i < count; i++)
+        printk(LOG_ERROR "  [%016lx] %s\n", callers[i], symbol_text_at(callers[i] - 1));
 }
 
 void arch_backtrace(void)
 {
-    const uint64_t *frame = __builtin_frame_address(0);
-    backtrace_print(frame[1], (uint64_t)(frame + 2), frame[0]);
+    const uint64_t *link = __builtin_frame_address(0);
+    struct trap_frame here = {.rip = link[1], .rsp = (uint64_t)(link + 2), .rbp = link[0]};
+    uint64_t callers[BACKTRACE_MAX];
+    backtrace_print(here.rip, callers, backtrace_collect(&here, callers));
 }

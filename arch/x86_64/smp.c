@@ -6,7 +6,6 @@
  */
 #include <hv/arch/time.h>
 #include <hv/arch/vcpu.h>
-#include <hv/console.h>
 #include <hv/cpu.h>
 #include <hv/frame.h>
 #include <hv/init.h>
@@ -16,7 +15,6 @@
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/asm.h>
-#include <x86/backtrace.h>
 #include <x86/boot_memory.h>
 #include <x86/clock.h>
 #include <x86/cpu.h>
@@ -199,8 +197,8 @@ void arch_cpus_release(void)
 {
     asm volatile("mov %0, %%rsp\n"
                  "xor %%ebp, %%ebp\n"
-                 "call leave_boot_stack\n"
-                 "ud2"
+                 "push $0\n" /* where backtraces end */
+                 "jmp leave_boot_stack"
                  :
                  : "r"(boot_cpu.stack_top)
                  : "memory");
@@ -238,15 +236,4 @@ void arch_stop_other_cpus(void)
             apic_send_nmi(cpus[i]);
     for (unsigned us = 0; us < STOP_TIMEOUT_US && !all_stopped(); us += 10)
         delay_us(10);
-}
-
-/* Where each CPU is: this one by its stack, the others by the vCPU that they run. */
-void arch_dump_cpus(void)
-{
-    for (unsigned i = 0; i < cpu_count; i++) {
-        const struct vcpu *v = READ_ONCE(cpus[i]->current_vcpu);
-        printk(LOG_INFO "CPU %u: APIC id %u, %s d%uv%u, softirqs 0x%x, %u NMIs\n", i, cpus[i]->arch->apic_id,
-               v == cpus[i]->idle ? "idle" : "runs", v->domain->id, v->id, cpus[i]->pending, cpus[i]->arch->nmis);
-    }
-    arch_backtrace();
 }

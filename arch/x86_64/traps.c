@@ -7,6 +7,7 @@
 #include <x86/asm.h>
 #include <x86/backtrace.h>
 #include <x86/cpu.h>
+#include <x86/dump.h>
 #include <x86/features.h>
 #include <x86/irq.h>
 #include <x86/traps.h>
@@ -51,13 +52,12 @@ static bool fixup(struct trap_frame *frame)
 
 void trap_frame_print(const struct trap_frame *f)
 {
-    printk(LOG_ERROR "CPU %u  rip %016lx %s\n", this_cpu()->id, f->rip, symbol_text_at(f->rip));
+    printk(LOG_ERROR "rip %016lx %s\n", f->rip, symbol_text_at(f->rip));
     printk(LOG_ERROR "rsp %016lx  rflags %08lx  cs %04lx  ss %04lx\n", f->rsp, f->rflags, f->cs, f->ss);
     printk(LOG_ERROR "rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx\n", f->rax, f->rbx, f->rcx, f->rdx);
     printk(LOG_ERROR "rsi %016lx  rdi %016lx  rbp %016lx  r8  %016lx\n", f->rsi, f->rdi, f->rbp, f->r8);
     printk(LOG_ERROR "r9  %016lx  r10 %016lx  r11 %016lx  r12 %016lx\n", f->r9, f->r10, f->r11, f->r12);
     printk(LOG_ERROR "r13 %016lx  r14 %016lx  r15 %016lx\n", f->r13, f->r14, f->r15);
-    printk(LOG_ERROR "cr0 %08lx  cr2 %016lx  cr3 %09lx  cr4 %08lx\n", read_cr0(), read_cr2(), read_cr3(), read_cr4());
 }
 
 /* Double faults are mostly what a stack overflow becomes: the page below the stack is not mapped. */
@@ -70,10 +70,12 @@ static const char *stack_hint(const struct trap_frame *frame)
 static void __attribute__((noreturn)) trap_fatal(struct trap_frame *frame)
 {
     const char *name = frame->vector < ARRAY_SIZE(trap_names) ? trap_names[frame->vector] : NULL;
-    panic_begin("%s (vector %lu, error code 0x%lx)%s", name ? name : "unexpected exception", frame->vector,
-                frame->error_code, frame->vector == TRAP_DF ? stack_hint(frame) : "");
+    panic_begin("CPU %u: %s (vector %lu, error code 0x%lx)%s", this_cpu()->id, name ? name : "unexpected exception",
+                frame->vector, frame->error_code, frame->vector == TRAP_DF ? stack_hint(frame) : "");
+    uint64_t callers[BACKTRACE_MAX];
     trap_frame_print(frame);
-    backtrace_print(frame->rip, frame->rsp, frame->rbp);
+    printk(LOG_ERROR "cr0 %08lx  cr2 %016lx  cr3 %09lx  cr4 %08lx\n", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+    backtrace_print(frame->rip, callers, backtrace_collect(frame, callers));
     panic_end();
 }
 
@@ -81,14 +83,22 @@ static void __attribute__((noreturn)) trap_fatal(struct trap_frame *frame)
 #define NMI_STATUS_SERR  0x80
 #define NMI_STATUS_IOCHK 0x40
 
-/* An NMI may come while this CPU holds any lock, the console's too, so it prints only when the end is near anyway. */
-void nmi_handle(void)
+/* May come while this CPU holds any lock, the console's too: nothing is printed unless the end is near anyway. */
+static void handle_nmi(const struct trap_frame *frame)
 {
     if (machine_stopping())
         cpu_stop_self();
+    if (dump_answer(frame))
+        return;
     if (inb(NMI_STATUS_PORT) & (NMI_STATUS_SERR | NMI_STATUS_IOCHK))
         panic("NMI: the hardware reports a system or I/O channel error");
     this_arch_cpu()->nmis++;
+}
+
+/* The exit has blocked further NMIs; the IRET of the handler ends that. */
+void nmi_handle(void)
+{
+    asm volatile("int %0" : : "i"(TRAP_NMI) : "memory");
 }
 
 #define MC_STATUS_VALID (1ull << 63)
@@ -114,7 +124,7 @@ void trap_dispatch(struct trap_frame *frame)
     if (frame->vector >= 32)
         irq_dispatch((uint8_t)frame->vector);
     else if (frame->vector == TRAP_NMI)
-        nmi_handle();
+        handle_nmi(frame);
     else if (frame->vector == TRAP_MC)
         machine_check_handle();
     else if (!fixup(frame))

@@ -41,7 +41,7 @@ bool fxrstor_safe(const void *area);
 /* Marks the instruction at label 1 as one that may fault; execution goes on at label 2 before it. */
 #define FIXUP ".pushsection .fixups, \"a\"; .balign 8; .quad 1b, 2b; .popsection\n"
 
-/* Prints registers; used by panic and the debug key. */
+/* For panics and the debug key. */
 void trap_frame_print(const struct trap_frame *frame);
 
 #endif
