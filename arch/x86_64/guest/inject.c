@@ -105,6 +105,8 @@ int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
     if (vector < 0x10 || vector > 0xff)
         return -XEN_EINVAL;
     v->arch->upcall_vector = (uint8_t)vector;
+    if (vcpu_upcall_pending(v)) /* from before: there will be no other edge */
+        arch_upcall(v);
     return 0;
 }
 
