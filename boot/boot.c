@@ -1,6 +1,7 @@
 /*
- * Boot protocols -> struct boot_info. boot_start() is where boot/entry.asm jumps to; it runs once, on the boot CPU's
- * first stack, with the first 4 GiB of memory mapped. No console yet: what is wrong is left for hv_main() to say.
+ * Boot protocols -> struct boot_info. boot_start() is where boot/entry.asm jumps to; it runs once, on the
+ * boot CPU's first stack, with the first 4 GiB of memory mapped. No console yet: what is wrong is left for
+ * hv_main() to say.
  */
 #include <hv/init.h>
 #include <lib/string.h>

@@ -1,4 +1,5 @@
-/* The parts of boot/: each protocol's reader fills boot_info through the functions of memory_map.c and boot.c. */
+/* The parts of boot/: each protocol's reader fills boot_info through the functions of memory_map.c and
+ * boot.c. */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
 
@@ -19,7 +20,9 @@ static inline const void *boot_pointer(uint64_t address)
     return maddr_to_virt(MADDR(address));
 }
 
-/* A copy of the loader's text that outlives the loader's memory; "" for NULL. Cut when there is no more room. */
+/*
+ * A copy of the loader's text that outlives the loader's memory; "" for NULL. Cut when there is no more room.
+ */
 const char *boot_text(const char *text);
 void boot_add_module(uint64_t start, uint64_t end, const char *cmdline);
 

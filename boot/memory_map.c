@@ -1,6 +1,6 @@
 /*
- * The firmware's memory map made orderly: sorted, without overlaps, neighbours of one type merged, RAM in whole pages.
- * Where regions overlap, the type that forbids more wins. Boot only.
+ * The firmware's memory map made orderly: sorted, without overlaps, neighbours of one type merged, RAM in
+ * whole pages. Where regions overlap, the type that forbids more wins. Boot only.
  */
 #include "boot.h"
 
@@ -33,7 +33,8 @@ static INIT_CODE unsigned severity(uint32_t type)
     }
 }
 
-/* The type of memory at position (0: nothing there), and in *next where the map may change after it (0: nowhere). */
+/* The type of memory at position (0: nothing there), and in *next where the map may change after it (0:
+ * nowhere). */
 static INIT_CODE uint32_t type_at(uint64_t position, uint64_t *next)
 {
     uint32_t type = 0;

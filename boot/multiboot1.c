@@ -1,4 +1,6 @@
-/* Multiboot 0.6.96, section 3.3: the boot information of QEMU's -kernel and of older boot loaders. Boot only. */
+/*
+ * Multiboot 0.6.96, section 3.3: the boot information of QEMU's -kernel and of older boot loaders. Boot only.
+ */
 #include <lib/string.h>
 #include "boot.h"
 

@@ -15,7 +15,8 @@ const char *cmdline_text(void)
 /* 1, 0, or -1 for what is neither. */
 static INIT_CODE int boolean(const char *value)
 {
-    static const char *const words[] = {"no", "off", "false", "0", "disable", "yes", "on", "true", "1", "enable"};
+    static const char *const words[] = {"no",  "off", "false", "0", "disable",
+                                        "yes", "on",  "true",  "1", "enable"};
     for (unsigned i = 0; i < ARRAY_SIZE(words); i++)
         if (!strcmp(value, words[i]))
             return i >= ARRAY_SIZE(words) / 2;
@@ -67,7 +68,8 @@ static INIT_CODE void warn_unknown(const char *name)
             nearest = o->name;
         }
     }
-    printk(LOG_WARNING "Command line: unknown option \"%s\"; the nearest known one is \"%s\"\n", name, nearest);
+    printk(LOG_WARNING "Command line: unknown option \"%s\"; the nearest known one is \"%s\"\n", name,
+           nearest);
 }
 
 static INIT_CODE void parse_word(char *word)
@@ -78,7 +80,8 @@ static INIT_CODE void parse_word(char *word)
     const struct cmdline_option *option = find(word);
     if (option) {
         if (!set(option, value ? value : ""))
-            printk(LOG_WARNING "Command line: %s=%s is not a value that %s takes\n", word, value ? value : "", word);
+            printk(LOG_WARNING "Command line: %s=%s is not a value that %s takes\n", word, value ? value : "",
+                   word);
         return;
     }
     const struct cmdline_option *negated = !value && !strncmp(word, "no-", 3) ? find(word + 3) : NULL;
@@ -96,7 +99,8 @@ INIT_CODE void cmdline_parse(const char *line)
         while (line[length] && line[length] != ' ')
             length++;
         if (length >= sizeof word) {
-            printk(LOG_WARNING "Command line: a word longer than %zu characters is ignored\n", sizeof word - 1);
+            printk(LOG_WARNING "Command line: a word longer than %zu characters is ignored\n",
+                   sizeof word - 1);
         } else if (length) {
             memcpy(word, line, length);
             word[length] = '\0';

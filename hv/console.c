@@ -1,10 +1,10 @@
 /*
  * The console (hv/console.h).
  *
- * LOCK_CONSOLE guards the ring, the devices and the guests' half lines. It is the highest level, so that printk() can be
- * called anywhere; whatever follows from output or input (events for dom0) is left to SOFTIRQ_CONSOLE. Once the
- * machine is being stopped only one CPU runs and the lock is not taken.
- * Input is touched by the boot CPU only, with interrupts off: no lock.
+ * LOCK_CONSOLE guards the ring, the devices and the guests' half lines. It is the highest level, so that
+ * printk() can be called anywhere; whatever follows from output or input (events for dom0) is left to
+ * SOFTIRQ_CONSOLE. Once the machine is being stopped only one CPU runs and the lock is not taken. Input is
+ * touched by the boot CPU only, with interrupts off: no lock.
  */
 #include <hv/cmdline.h>
 #include <hv/console.h>
@@ -46,7 +46,7 @@ static void unlock_console(bool locked)
         spin_unlock(&console_lock);
 }
 
-/* --- output ------------------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void write_devices(const char *text, size_t length)
 {
@@ -106,7 +106,7 @@ void console_write_guest(struct domain *d, const char *text, size_t length)
         guest_printk(d, LOG_DEBUG "%s", line);
 }
 
-/* --- the ring, for sysctl ------------------------------------------------------------------------------------- */
+/* --- the ring, for sysctl --------------------------------------------------------------------- */
 
 void console_ring_pieces(bool incremental, uint32_t *index, uint32_t max, struct console_piece piece[2])
 {
@@ -131,7 +131,7 @@ void console_ring_clear(void)
     unlock_console(locked);
 }
 
-/* --- input ---------------------------------------------------------------------------------------------------- */
+/* --- input ------------------------------------------------------------------------------------ */
 
 #define SWITCH_CHARACTER '\001' /* Ctrl-A */
 #define SWITCH_COUNT     3u
@@ -215,7 +215,7 @@ void console_softirq(void)
         evtchn_send_global_virq(dom0, VIRQ_CON_RING);
 }
 
-/* --- start ---------------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 INIT_CODE void console_register(const struct console_output *output)
 {

@@ -1,6 +1,6 @@
 /*
- * The table of debug keys (hv/debugkeys.h). Filled at boot by those who have something to show; handlers run on the boot
- * CPU only, so there is no lock.
+ * The table of debug keys (hv/debugkeys.h). Filled at boot by those who have something to show; handlers run
+ * on the boot CPU only, so there is no lock.
  */
 #include <hv/arch/time.h>
 #include <hv/cmdline.h>
@@ -50,8 +50,8 @@ static void show_help(void)
 
 static void show_memory(void)
 {
-    printk(LOG_INFO "  %lu MiB of RAM, %lu KiB free, hypervisor %lu KiB\n", frames_total() >> 8, frames_free() << 2,
-           frames_hypervisor() << 2);
+    printk(LOG_INFO "  %lu MiB of RAM, %lu KiB free, hypervisor %lu KiB\n", frames_total() >> 8,
+           frames_free() << 2, frames_hypervisor() << 2);
 }
 
 static void show_time(void)
@@ -60,7 +60,8 @@ static void show_time(void)
     printk(LOG_INFO "  up %lu.%09lu s, TSC %u.%03u MHz\n", now / SECOND, now % SECOND, tsc_khz / 1000,
            tsc_khz % 1000);
     for (unsigned i = 0; i < cpu_count; i++)
-        printk(LOG_INFO "  CPU %u: %u timers, next at %lu\n", i, cpus[i]->timers.count, cpus[i]->timers.programmed);
+        printk(LOG_INFO "  CPU %u: %u timers, next at %lu\n", i, cpus[i]->timers.count,
+               cpus[i]->timers.programmed);
 }
 
 static void reboot(void)

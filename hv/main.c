@@ -1,4 +1,5 @@
-/* hv_main(): the start of the hypervisor, as a table of contents. Runs once, on the boot CPU, on the boot stack. */
+/* hv_main(): the start of the hypervisor, as a table of contents. Runs once, on the boot CPU, on the boot
+ * stack. */
 #include <hv/cmdline.h>
 #include <hv/console.h>
 #include <hv/debugkeys.h>
@@ -11,8 +12,8 @@
 
 static INIT_CODE void greet(void)
 {
-    printk(LOG_INFO "Hospes %s, started by %s%s%s\n", HOSPES_VERSION, boot_info.loader, *boot_info.loader ? ", " : "",
-           boot_info.protocol ? boot_info.protocol : "an unknown protocol");
+    printk(LOG_INFO "Hospes %s, started by %s%s%s\n", HOSPES_VERSION, boot_info.loader,
+           *boot_info.loader ? ", " : "", boot_info.protocol ? boot_info.protocol : "an unknown protocol");
     printk(LOG_INFO "Command line: %s\n", boot_info.cmdline);
 }
 

@@ -1,8 +1,8 @@
 /*
  * Panic, boot failures, and how the machine is left (hv/panic.h).
  *
- * The first CPU that gets here wins, the others stop. One that comes here a second time (a fault while it prints)
- * leaves without another word. No locks are taken: whoever holds the console's has been stopped.
+ * The first CPU that gets here wins, the others stop. One that comes here a second time (a fault while it
+ * prints) leaves without another word. No locks are taken: whoever holds the console's has been stopped.
  */
 #include <hv/arch/time.h>
 #include <hv/cmdline.h>
@@ -43,7 +43,8 @@ static void finish(enum machine_shutdown how)
 static void take_machine(void)
 {
     uint32_t nobody = 0, self = this_cpu()->id + 1;
-    if (!__atomic_compare_exchange_n(&stopping_cpu, &nobody, self, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    if (!__atomic_compare_exchange_n(&stopping_cpu, &nobody, self, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST)) {
         if (nobody != self)
             cpu_stop_self();
         finish(MACHINE_REBOOT);

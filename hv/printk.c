@@ -1,6 +1,6 @@
 /*
- * printk and its levels (hv/printk.h). The thresholds are set by the command line and change no more; the rate limit's state
- * is changed atomically, so nothing here takes a lock but the console's.
+ * printk and its levels (hv/printk.h). The thresholds are set by the command line and change no more; the
+ * rate limit's state is changed atomically, so nothing here takes a lock but the console's.
  */
 #include <hv/arch/time.h>
 #include <hv/cmdline.h>

@@ -1,6 +1,6 @@
 /*
- * ACPI's fixed tables: RSDP -> XSDT or RSDT -> MADT, FADT, HPET, MCFG (ACPI 5.2). AML is not interpreted but for the bytes of
- * \_S5 (power.c). Everything is read once at boot and kept in struct acpi_info; no locking.
+ * ACPI's fixed tables: RSDP -> XSDT or RSDT -> MADT, FADT, HPET, MCFG (ACPI 5.2). AML is not interpreted but
+ * for the bytes of \_S5 (power.c). Everything is read once at boot and kept in struct acpi_info; no locking.
  */
 #include <hv/boot_info.h>
 #include <hv/init.h>
@@ -10,10 +10,10 @@
 #include <x86/acpi.h>
 #include <x86/paging.h>
 
-#define BIOS_AREA      0xe0000ull
-#define BIOS_AREA_END  0x100000ull
-#define EBDA_POINTER   0x40eull /* real-mode segment of the extended BIOS data area */
-#define DEFAULT_LAPIC  0xfee00000ull
+#define BIOS_AREA     0xe0000ull
+#define BIOS_AREA_END 0x100000ull
+#define EBDA_POINTER  0x40eull /* real-mode segment of the extended BIOS data area */
+#define DEFAULT_LAPIC 0xfee00000ull
 
 struct acpi_info acpi;
 
@@ -39,7 +39,7 @@ static bool checksum_right(const void *p, size_t size)
     return sum == 0;
 }
 
-/* --- finding tables --------------------------------------------------------------------------------------- */
+/* --- finding tables --------------------------------------------------------------------------- */
 
 static INIT_CODE bool rsdp_good(const struct rsdp *r)
 {
@@ -108,7 +108,7 @@ const struct acpi_header *acpi_find(const char *signature, unsigned index)
     return NULL;
 }
 
-/* --- MADT (ACPI 5.2.12) ------------------------------------------------------------------------------------- */
+/* --- MADT (ACPI 5.2.12) ----------------------------------------------------------------------- */
 
 struct madt {
     struct acpi_header header;
@@ -219,7 +219,7 @@ struct acpi_gsi acpi_isa_gsi(uint8_t irq)
     return (struct acpi_gsi){.gsi = irq};
 }
 
-/* --- FADT (5.2.9), HPET, MCFG ---------------------------------------------------------------------------------- */
+/* --- FADT (5.2.9), HPET, MCFG ----------------------------------------------------------------- */
 
 struct generic_address {
     uint8_t space, width, offset, access;
@@ -244,10 +244,10 @@ struct fadt {
     uint64_t x_facs, x_dsdt;
 } __attribute__((packed));
 _Static_assert(offsetof(struct fadt, reset) == 116 && offsetof(struct fadt, x_dsdt) == 140, "ACPI 5.2.9");
-#define FADT_1_SIZE            116u
-#define FADT_RESET_SUPPORTED   (1u << 10)
-#define FADT_TIMER_32BIT       (1u << 8)
-#define FADT_HARDWARE_REDUCED  (1u << 20)
+#define FADT_1_SIZE           116u
+#define FADT_RESET_SUPPORTED  (1u << 10)
+#define FADT_TIMER_32BIT      (1u << 8)
+#define FADT_HARDWARE_REDUCED (1u << 20)
 
 static INIT_CODE void read_fadt(void)
 {
@@ -278,8 +278,8 @@ static INIT_CODE void read_fadt(void)
 }
 
 /*
- * \_S5 is Name(_S5, Package { type A, type B, ... }): in AML 08 [5c] "_S5_" 12 length count, then numbers, each
- * either 0a xx or the opcodes 00 and 01 (ACPI 20.2). Nothing else in a DSDT looks like that.
+ * \_S5 is Name(_S5, Package { type A, type B, ... }): in AML 08 [5c] "_S5_" 12 length count, then numbers,
+ * each either 0a xx or the opcodes 00 and 01 (ACPI 20.2). Nothing else in a DSDT looks like that.
  */
 #define S5_LENGTH 11 /* name, opcode, one byte each of length and count, two numbers */
 
@@ -356,5 +356,6 @@ INIT_CODE void acpi_init(void)
     printk(LOG_INFO "ACPI: %u CPUs, %u IO-APICs, HPET %s, PM timer %s, ECAM %s\n", acpi.cpus, acpi.ioapics,
            acpi.hpet.v ? "yes" : "no", acpi.pm_timer ? "yes" : "no", acpi.mcfgs ? "yes" : "no");
     if (acpi.cpus_ignored)
-        printk(LOG_WARNING "ACPI: %u CPUs are beyond the %u that are supported\n", acpi.cpus_ignored, MAX_CPUS);
+        printk(LOG_WARNING "ACPI: %u CPUs are beyond the %u that are supported\n", acpi.cpus_ignored,
+               MAX_CPUS);
 }

@@ -1,6 +1,6 @@
 /*
- * The local APIC (x86/apic.h; SDM vol. 3, chapter 11). x2APIC mode where the CPU has it, else the registers in memory; all
- * CPUs use the same mode. Each CPU touches its own APIC only, with interrupts off: no locking.
+ * The local APIC (x86/apic.h; SDM vol. 3, chapter 11). x2APIC mode where the CPU has it, else the registers
+ * in memory; all CPUs use the same mode. Each CPU touches its own APIC only, with interrupts off: no locking.
  */
 #include <hv/cpu.h>
 #include <hv/panic.h>
@@ -35,22 +35,22 @@ enum apic_register {
     APIC_TIMER_DIVIDE = 0x3e,
 };
 
-#define SVR_ENABLE          0x100u
-#define LVT_MASKED          0x10000u
-#define LVT_NMI             0x400u
-#define LVT_DEADLINE        0x40000u
-#define ICR_INIT            0x500u
-#define ICR_STARTUP         0x600u
-#define ICR_NMI             0x400u
-#define ICR_ASSERT          0x4000u
-#define ICR_PENDING         0x1000u
-#define ICR_ALL_BUT_SELF    0xc0000u
-#define DIVIDE_BY_1         0xbu
+#define SVR_ENABLE   0x100u
+#define LVT_MASKED   0x10000u
+#define LVT_NMI      0x400u
+#define LVT_DEADLINE 0x40000u
+#define ICR_INIT     0x500u
+#define ICR_STARTUP  0x600u
+#define ICR_NMI      0x400u
+#define ICR_ASSERT   0x4000u
+#define ICR_PENDING  0x1000u
+#define DIVIDE_BY_1  0xbu
 
 static bool x2apic;
 static char *registers; /* in memory, xAPIC mode */
 static bool use_deadline;
-static uint64_t timer_per_tsc; /* timer ticks per TSC tick, 32.32 fixed point; not used with the deadline timer */
+/* Timer ticks per TSC tick, 32.32 fixed point; not used with the deadline timer. */
+static uint64_t timer_per_tsc;
 
 static uint32_t read(enum apic_register r)
 {
@@ -68,7 +68,8 @@ static void write(enum apic_register r, uint32_t value)
 static void write_icr(uint32_t destination, uint32_t command)
 {
     if (x2apic) {
-        asm volatile("mfence; lfence" : : : "memory"); /* the MSR write does not order earlier stores (11.12.3) */
+        /* The MSR write does not order earlier stores (11.12.3). */
+        asm volatile("mfence; lfence" : : : "memory");
         wrmsr(MSR_X2APIC_BASE + APIC_ICR, (uint64_t)destination << 32 | command);
         return;
     }
@@ -76,11 +77,6 @@ static void write_icr(uint32_t destination, uint32_t command)
         cpu_relax();
     write(APIC_ICR_HIGH, destination << 24);
     write(APIC_ICR, command);
-}
-
-bool apic_x2apic(void)
-{
-    return x2apic;
 }
 
 uint32_t apic_id(void)
@@ -99,11 +95,6 @@ void apic_send_ipi(const struct cpu *to, uint8_t vector)
     write_icr(to->arch->apic_id, ICR_ASSERT | vector);
 }
 
-void apic_send_ipi_others(uint8_t vector)
-{
-    write_icr(0, ICR_ALL_BUT_SELF | ICR_ASSERT | vector);
-}
-
 void apic_send_nmi(const struct cpu *to)
 {
     write_icr(to->arch->apic_id, ICR_ASSERT | ICR_NMI);
@@ -119,7 +110,7 @@ void apic_send_startup(uint32_t id, uint8_t page)
     write_icr(id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
-/* --- the one-shot timer ----------------------------------------------------------------------------------------- */
+/* --- the one-shot timer ----------------------------------------------------------------------- */
 
 void apic_timer_set(uint64_t tsc)
 {
@@ -163,7 +154,7 @@ void apic_timer_cpu_init(void)
         asm volatile("mfence" : : : "memory"); /* before the first write of the deadline (11.5.4.1) */
 }
 
-/* --- setting up ------------------------------------------------------------------------------------------------- */
+/* --- setting up ------------------------------------------------------------------------------- */
 
 static void error_interrupt(uint8_t vector, void *arg)
 {

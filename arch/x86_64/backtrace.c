@@ -1,6 +1,6 @@
 /*
- * Backtraces with function names. Reads the frame-pointer chain; a pointer that leaves the stacks, or does not
- * rise, ends it, so a broken stack prints less but never faults. No locking.
+ * Backtraces with function names. Reads the frame-pointer chain; a pointer that leaves the stacks, or does
+ * not rise, ends it, so a broken stack prints less but never faults. No locking.
  */
 #include <hv/panic.h>
 #include <hv/printk.h>
@@ -37,7 +37,8 @@ const char *symbol_text_at(uint64_t address)
         else
             high = middle;
     }
-    snprintf(text, sizeof buffer[0], "%s+0x%x", symbol_text + symbol_names[low], offset - symbol_offsets[low]);
+    snprintf(text, sizeof buffer[0], "%s+0x%x", symbol_text + symbol_names[low],
+             offset - symbol_offsets[low]);
     return text;
 }
 
@@ -80,7 +81,8 @@ unsigned backtrace_collect(const struct trap_frame *frame, uint64_t callers[BACK
 void backtrace_print(uint64_t rip, const uint64_t callers[], unsigned count)
 {
     printk(LOG_ERROR "  [%016lx] %s\n", rip, symbol_text_at(rip));
-    /* A call that does not return may be the last instruction of its function: look at the call, not behind it. */
+    /* A call that does not return may be the last instruction of its function: look at the call, not behind
+     * it. */
     for (unsigned i = 0; i < count; i++)
         printk(LOG_ERROR "  [%016lx] %s\n", callers[i], symbol_text_at(callers[i] - 1));
 }

@@ -1,8 +1,9 @@
 /*
  * The allocator of the time before there are frames (x86/boot_memory.h, boot_alloc of hv/init.h).
  *
- * Free memory is a short sorted list of ranges. Allocation takes from the end of the highest range that fits, so that
- * low memory stays whole for domains, and the modules lie in no range at all. Boot CPU only, no locking.
+ * Free memory is a short sorted list of ranges. Allocation takes from the end of the highest range that fits,
+ * so that low memory stays whole for domains, and the modules lie in no range at all. Boot CPU only, no
+ * locking.
  */
 #include <hv/frame.h>
 #include <hv/init.h>
@@ -87,7 +88,8 @@ INIT_CODE uint64_t boot_memory_total(void)
     return total;
 }
 
-/* Whole pages from the top of the highest range below limit; 0 when nothing fits. What lies above limit in a range stays free. */
+/* Whole pages from the top of the highest range below limit; 0 when nothing fits. What lies above limit in a
+ * range stays free. */
 static INIT_CODE uint64_t take(uint64_t size, uint64_t limit)
 {
     size = (size + PAGE_SIZE - 1) & PAGE_MASK;
@@ -158,5 +160,6 @@ INIT_CODE void boot_memory_finish(void)
     finished = true;
     for (uint32_t i = 0; i < range_count; i++)
         if (ranges[i].start < ranges[i].end)
-            frame_add_range(MFN(ranges[i].start >> PAGE_SHIFT), (ranges[i].end - ranges[i].start) >> PAGE_SHIFT);
+            frame_add_range(MFN(ranges[i].start >> PAGE_SHIFT),
+                            (ranges[i].end - ranges[i].start) >> PAGE_SHIFT);
 }

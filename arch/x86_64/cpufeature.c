@@ -1,6 +1,6 @@
 /*
- * What the processor can do (x86/features.h), and the registers that every CPU needs set before it does anything.
- * cpu_features is written once by the boot CPU; no locking.
+ * What the processor can do (x86/features.h), and the registers that every CPU needs set before it does
+ * anything. cpu_features is written once by the boot CPU; no locking.
  */
 #include <hv/cmdline.h>
 #include <hv/cpu.h>
@@ -18,14 +18,14 @@ CMDLINE_BOOL("mitigations", mitigations);
 
 #define BIT(n) (1u << (n))
 
-#define ARCH_CAP_RDCL_NO   (1ull << 0) /* neither Meltdown nor L1TF */
-#define ARCH_CAP_EIBRS     (1ull << 1)
-#define ARCH_CAP_SKIP_L1D  (1ull << 3) /* the hypervisor below flushes L1D itself */
-#define ARCH_CAP_MDS_NO    (1ull << 5)
-#define ARCH_CAP_TAA_NO    (1ull << 8)
-#define ARCH_CAP_FB_CLEAR  (1ull << 17)
-#define SPEC_CTRL_IBRS     (1ull << 0)
-#define EFER_AUTO_IBRS     (1ull << 21)
+#define ARCH_CAP_RDCL_NO  (1ull << 0) /* neither Meltdown nor L1TF */
+#define ARCH_CAP_EIBRS    (1ull << 1)
+#define ARCH_CAP_SKIP_L1D (1ull << 3) /* the hypervisor below flushes L1D itself */
+#define ARCH_CAP_MDS_NO   (1ull << 5)
+#define ARCH_CAP_TAA_NO   (1ull << 8)
+#define ARCH_CAP_FB_CLEAR (1ull << 17)
+#define SPEC_CTRL_IBRS    (1ull << 0)
+#define EFER_AUTO_IBRS    (1ull << 21)
 
 /* PAT entries 0-3 as after reset (WB, WT, UC-, UC), 4-7: WB, WP, UC-, WC. */
 #define PAT_VALUE 0x0107050600070406ull

@@ -1,15 +1,15 @@
 /*
- * GDT, TSS and IDT (SDM vol. 3, chapter 3, 6.14 and 7.7). Each CPU has its own GDT and TSS in struct arch_cpu; the IDT is
- * one for all and does not change after idt_init(). No locking.
+ * GDT, TSS and IDT (SDM vol. 3, chapter 3, 6.14 and 7.7). Each CPU has its own GDT and TSS in struct
+ * arch_cpu; the IDT is one for all and does not change after idt_init(). No locking.
  */
 #include <lib/string.h>
 #include <x86/asm.h>
 #include <x86/cpu.h>
 #include <x86/traps.h>
 
-#define GDT_CODE64 0x00af9b000000ffffull /* present, ring 0, 64-bit, readable, accessed */
-#define GDT_DATA   0x00cf93000000ffffull
-#define TYPE_TSS   0x89ull
+#define GDT_CODE64     0x00af9b000000ffffull /* present, ring 0, 64-bit, readable, accessed */
+#define GDT_DATA       0x00cf93000000ffffull
+#define TYPE_TSS       0x89ull
 #define GATE_INTERRUPT 0x8eu
 
 struct idt_gate {

@@ -1,8 +1,8 @@
 /*
  * What every CPU does right now (arch_dump_cpus of hv/panic.h, debug key d).
  *
- * One CPU at a time is asked by NMI, which comes through even where interrupts are off; it leaves a copy of its state, which
- * the asking CPU prints. Only debug keys ask, on the boot CPU, so `asked` needs no lock.
+ * One CPU at a time is asked by NMI, which comes through even where interrupts are off; it leaves a copy of
+ * its state, which the asking CPU prints. Only debug keys ask, on the boot CPU, so `asked` needs no lock.
  */
 #include <hv/cpu.h>
 #include <hv/domain.h>
@@ -52,8 +52,8 @@ void arch_dump_cpus(void)
     for (unsigned i = 0; i < cpu_count; i++) {
         const struct arch_cpu *cpu = cpus[i]->arch;
         const struct vcpu *v = READ_ONCE(cpus[i]->current_vcpu);
-        printk(LOG_INFO "CPU %u: APIC id %u, softirqs 0x%x, %u unexpected NMIs\n", i, cpu->apic_id, cpus[i]->pending,
-               cpu->nmis);
+        printk(LOG_INFO "CPU %u: APIC id %u, softirqs 0x%x, %u unexpected NMIs\n", i, cpu->apic_id,
+               cpus[i]->pending, cpu->nmis);
         if (v == cpus[i]->idle)
             printk(LOG_INFO "  idle\n");
         else

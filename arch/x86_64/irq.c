@@ -1,6 +1,7 @@
 /*
- * Interrupt vectors and their handlers (x86/irq.h). Handlers are set at boot or by the one who owns the vector; entries
- * are changed with the source masked, so the table needs no lock. Vectors are given out under irq_lock.
+ * Interrupt vectors and their handlers (x86/irq.h). Handlers are set at boot or by the one who owns the
+ * vector; entries are changed with the source masked, so the table needs no lock. Vectors are given out under
+ * irq_lock.
  */
 #include <hv/lock.h>
 #include <hv/printk.h>

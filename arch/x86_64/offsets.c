@@ -1,6 +1,6 @@
 /*
- * Offsets and constants for the assembly files. Compiled to text only; the build turns each line that begins with @@
- * into a %define of offsets.inc.
+ * Offsets and constants for the assembly files. Compiled to text only; the build turns each line that begins
+ * with @@ into a %define of offsets.inc.
  */
 #include <hv/arch/layout.h>
 #include <x86/cpu.h>

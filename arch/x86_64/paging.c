@@ -1,9 +1,10 @@
 /*
  * The hypervisor's own address space (x86/paging.h, hv/arch/layout.h): one set of page tables for all CPUs.
  *
- * No page is both writable and executable: code is executable in the image's mapping only, and what is read-only there is
- * read-only in the direct map too. Built on the boot CPU; later changes (device mappings, the end of .init) only add
- * entries or happen before the other CPUs are released. Locking: paging_lock around additions after boot.
+ * No page is both writable and executable: code is executable in the image's mapping only, and what is
+ * read-only there is read-only in the direct map too. Built on the boot CPU; later changes (device mappings,
+ * the end of .init) only add entries or happen before the other CPUs are released. Locking: paging_lock
+ * around additions after boot.
  */
 #include <hv/frame.h>
 #include <hv/init.h>
@@ -24,8 +25,8 @@
 #define KERNEL_RW     (PTE_P | PTE_A | PTE_D | PTE_W | PTE_NX)
 #define DEVICE_RW     (KERNEL_RW | PTE_PCD | PTE_PWT)
 
-extern char image_start[], text_end[], init_start[], init_text_end[], init_end[], rodata_start[], rodata_end[],
-    init_bss_start[], init_bss_end[], image_end[];
+extern char image_start[], text_end[], init_start[], init_text_end[], init_end[], rodata_start[],
+    rodata_end[], init_bss_start[], init_bss_end[], image_end[];
 
 uint64_t image_shift;
 static uint64_t root[TABLE_ENTRIES] __attribute__((aligned(4096)));
@@ -39,7 +40,8 @@ static uint64_t *table_alloc(void)
     return frames_ready ? page_alloc(0) : boot_alloc(PAGE_SIZE);
 }
 
-/* The entry that maps address at that level (3: 1 GiB, 2: 2 MiB, 1: 4 KiB), tables made on the way. NULL: no memory. */
+/* The entry that maps address at that level (3: 1 GiB, 2: 2 MiB, 1: 4 KiB), tables made on the way. NULL: no
+ * memory. */
 static uint64_t *entry_at(uint64_t address, unsigned level)
 {
     uint64_t *table = root;
@@ -64,7 +66,8 @@ static unsigned largest_level(uint64_t alignment, uint64_t size)
     return alignment % SIZE_2M == 0 && size >= SIZE_2M ? 2 : 1;
 }
 
-/* Maps [maddr, maddr + size) at address with the largest pages that fit. What is mapped already stays as it is. */
+/* Maps [maddr, maddr + size) at address with the largest pages that fit. What is mapped already stays as it
+ * is. */
 static bool map_range(uint64_t address, uint64_t maddr, uint64_t size, uint64_t flags)
 {
     flags &= nx_mask;
@@ -97,8 +100,8 @@ static INIT_CODE void map_direct(uint64_t start, uint64_t end, uint64_t flags)
 }
 
 /*
- * Copies the image, these variables and this stack included, and goes on in the copy: from the copying to the new tables
- * nothing may be written.
+ * Copies the image, these variables and this stack included, and goes on in the copy: from the copying to the
+ * new tables nothing may be written.
  */
 static INIT_CODE void move_image(maddr_t from)
 {
@@ -131,7 +134,8 @@ INIT_CODE void paging_init(maddr_t image)
         else if (region->type == MEMORY_ACPI || region->type == MEMORY_NVS)
             map_direct(region->start, region->start + region->size, KERNEL_RO);
     }
-    map_range(DIRECTMAP_BASE + VGA_TEXT, VGA_TEXT, VGA_TEXT_SIZE, DEVICE_RW); /* in use already: drivers/platform/vga.c */
+    /* In use already: drivers/platform/vga.c. */
+    map_range(DIRECTMAP_BASE + VGA_TEXT, VGA_TEXT, VGA_TEXT_SIZE, DEVICE_RW);
     move_image(loaded);
 }
 
@@ -187,7 +191,8 @@ bool map_stacks(uint32_t cpu, uint64_t tops[])
     return true;
 }
 
-/* Identity mapping of the trampoline's page, executable, for CPUs that turn paging on in it; gone again after boot. */
+/* Identity mapping of the trampoline's page, executable, for CPUs that turn paging on in it; gone again after
+ * boot. */
 INIT_CODE bool paging_map_trampoline(maddr_t page)
 {
     return map_range(page.v, page.v, PAGE_SIZE, KERNEL_RX);

@@ -1,5 +1,6 @@
 /*
- * Power-off and reset (hv/panic.h): what ACPI names first, then what PCs have always had. Runs on the last CPU; no locking.
+ * Power-off and reset (hv/panic.h): what ACPI names first, then what PCs have always had. Runs on the last
+ * CPU; no locking.
  */
 #include <hv/panic.h>
 #include <x86/acpi.h>

@@ -17,7 +17,9 @@ INIT_CODE __attribute__((no_stack_protector)) void stack_guard_init(void)
     if (cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND)
         asm volatile("rdrand %0" : "+r"(random) : : "cc");
     random ^= rdtsc() * 0x9e3779b97f4a7c15ull;
-    /* The lowest byte stays zero, so that a string copied over the end of its buffer cannot forge the value. */
+    /*
+     * The lowest byte stays zero, so that a string copied over the end of its buffer cannot forge the value.
+     */
     __stack_chk_guard ^= random << 8;
 }
 

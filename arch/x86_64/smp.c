@@ -1,6 +1,6 @@
 /*
- * The other CPUs: started one after the other by INIT and SIPI (SDM vol. 3, 9.4), checked, and held until the boot CPU
- * releases them; and the interrupts by which CPUs reach each other.
+ * The other CPUs: started one after the other by INIT and SIPI (SDM vol. 3, 9.4), checked, and held until the
+ * boot CPU releases them; and the interrupts by which CPUs reach each other.
  *
  * Start-up is a dialogue of two CPUs over `stage` of the one being started. No locks.
  */
@@ -28,9 +28,9 @@
 /* How far a CPU has come. Rises; the one being started and the boot CPU take turns. */
 enum stage { STAGE_OFF, STAGE_ALIVE, STAGE_COMPARE, STAGE_COMPARED, STAGE_SETUP, STAGE_READY, STAGE_FAILED };
 
-#define ALIVE_TIMEOUT_US  100000u
-#define SIPI_WAIT_US      200u
-#define STOP_TIMEOUT_US   100000u
+#define ALIVE_TIMEOUT_US 100000u
+#define SIPI_WAIT_US     200u
+#define STOP_TIMEOUT_US  100000u
 
 extern const char trampoline_start[], trampoline_end[];
 
@@ -39,7 +39,7 @@ static maddr_t trampoline; /* the page below 1 MiB */
 static volatile bool released;
 static volatile uint64_t remote_tsc;
 
-/* --- the CPU that is started --------------------------------------------------------------------------------- */
+/* --- the CPU that is started ------------------------------------------------------------------ */
 
 static void set_stage(struct arch_cpu *cpu, enum stage stage)
 {
@@ -76,9 +76,10 @@ void smp_cpu_start(struct arch_cpu *cpu)
     cpu_loop();
 }
 
-/* --- the boot CPU ---------------------------------------------------------------------------------------------- */
+/* --- the boot CPU ----------------------------------------------------------------------------- */
 
-static INIT_CODE void fill_arch_cpu(struct arch_cpu *cpu, uint32_t id, uint32_t apic_id, const uint64_t tops[STACKS])
+static INIT_CODE void fill_arch_cpu(struct arch_cpu *cpu, uint32_t id, uint32_t apic_id,
+                                    const uint64_t tops[STACKS])
 {
     cpu->cpu.arch = cpu;
     cpu->apic_id = apic_id;
@@ -205,7 +206,7 @@ void arch_cpus_release(void)
     __builtin_unreachable();
 }
 
-/* --- reaching other CPUs ---------------------------------------------------------------------------------------- */
+/* --- reaching other CPUs ---------------------------------------------------------------------- */
 
 void arch_stop_cpu(void)
 {

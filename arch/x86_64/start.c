@@ -41,14 +41,15 @@ INIT_CODE void arch_console_init(void)
 INIT_CODE void arch_memory_init(void)
 {
     const struct cpu_features *f = &cpu_features;
-    printk(LOG_INFO "CPU: %s, family 0x%x model 0x%x stepping %u\n", f->brand[0] ? f->brand : f->vendor_name, f->family,
-           f->model, f->stepping);
+    printk(LOG_INFO "CPU: %s, family 0x%x model 0x%x stepping %u\n", f->brand[0] ? f->brand : f->vendor_name,
+           f->family, f->model, f->stepping);
     if (!f->nx)
         boot_fail("this CPU cannot forbid execution of data pages (NX); switch it on in the firmware setup");
     uint64_t total = boot_memory_total();
     printk(LOG_INFO "Memory: %lu MiB\n", total >> 20);
     if (total < LEAST_MEMORY)
-        boot_fail("%lu MiB of memory are too little; at least %lu MiB are needed", total >> 20, LEAST_MEMORY >> 20);
+        boot_fail("%lu MiB of memory are too little; at least %lu MiB are needed", total >> 20,
+                  LEAST_MEMORY >> 20);
     boot_memory_init(FIRST_TABLES_REACH);
     boot_memory_move_modules();
     paging_init(boot_memory_image_place());

@@ -1,9 +1,10 @@
 /*
  * The clock: nanoseconds from the TSC by multiplication and shift (hv/arch/time.h), and the one-shot timer.
  *
- * The TSC's rate is measured once, on the boot CPU, against HPET, PM timer or PIT, and never changes afterwards: guests
- * are shown the same numbers. Both ends of the measurement are taken at a tick of the reference clock; in between the CPU
- * sleeps. The wall clock is the only state that changes later; it is one atomic word.
+ * The TSC's rate is measured once, on the boot CPU, against HPET, PM timer or PIT, and never changes
+ * afterwards: guests are shown the same numbers. Both ends of the measurement are taken at a tick of the
+ * reference clock; in between the CPU sleeps. The wall clock is the only state that changes later; it is one
+ * atomic word.
  */
 #include <hv/arch/time.h>
 #include <hv/cpu.h>
@@ -15,11 +16,13 @@
 #include <x86/features.h>
 #include <x86/irq.h>
 
-/* Length of the measurement against the reference clock. Emulated clocks are read without delay, so little will do. */
+/* Length of the measurement against the reference clock. Emulated clocks are read without delay, so little
+ * will do. */
 #define WINDOW_US          (cpu_features.hypervisor ? 5000u : 50000u)
 #define SLEEP_COUNT        500000u /* APIC timer ticks between looks at the reference clock */
 #define APIC_WINDOW_CYCLES 200000u
-#define NOMINAL_PPM        20u /* rates this close to whole MHz are taken for it: it is what the clock was made for */
+/* Rates this close to whole MHz are taken for them: that is what the clock was made for. */
+#define NOMINAL_PPM 20u
 
 struct time_scale time_scale;
 uint32_t tsc_khz;
@@ -27,7 +30,7 @@ uint32_t tsc_khz;
 static uint64_t tsc_per_ns; /* 32.32 fixed point */
 static uint64_t wallclock_base;
 
-/* --- the clock ----------------------------------------------------------------------------------------------- */
+/* --- the clock -------------------------------------------------------------------------------- */
 
 static inline ns_t tsc_to_ns(uint64_t tsc)
 {
@@ -79,7 +82,7 @@ static void timer_interrupt(uint8_t vector, void *arg)
     softirq_raise(SOFTIRQ_TIMER);
 }
 
-/* --- calibration ------------------------------------------------------------------------------------------------ */
+/* --- calibration ------------------------------------------------------------------------------ */
 
 struct sample {
     uint64_t tsc, reference;
@@ -195,7 +198,8 @@ INIT_CODE void time_init(void)
     wallclock_base = cmos_time() * SECOND;
     printk(LOG_INFO "Clock: TSC at %u.%03u MHz, by %s\n", tsc_khz / 1000, tsc_khz % 1000, clock->name);
     if (!cpu_features.invariant_tsc && !cpu_features.hypervisor)
-        printk(LOG_WARNING "The TSC of this CPU is not invariant: switch power saving states off in the firmware\n");
+        printk(LOG_WARNING
+               "The TSC of this CPU is not invariant: switch power saving states off in the firmware\n");
 }
 
 void time_cpu_init(void)

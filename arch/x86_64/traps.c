@@ -1,6 +1,6 @@
 /*
- * Exceptions of the hypervisor itself: the fixup table, non-maskable interrupts, machine checks, and the panic for all
- * others (x86/traps.h). Interrupts go on to irq.c. No locking: each CPU handles its own.
+ * Exceptions of the hypervisor itself: the fixup table, non-maskable interrupts, machine checks, and the
+ * panic for all others (x86/traps.h). Interrupts go on to irq.c. No locking: each CPU handles its own.
  */
 #include <hv/panic.h>
 #include <hv/printk.h>
@@ -20,22 +20,14 @@ extern const struct fixup fixups_start[], fixups_end[];
 void trap_dispatch(struct trap_frame *frame);
 
 static const char *const trap_names[] = {
-    [TRAP_DE] = "divide error",
-    [TRAP_DB] = "debug exception",
-    [TRAP_BP] = "breakpoint",
-    [TRAP_OF] = "overflow",
-    [TRAP_BR] = "bound range exceeded",
-    [TRAP_UD] = "invalid opcode",
-    [TRAP_NM] = "FPU not available",
-    [TRAP_DF] = "double fault",
-    [TRAP_TS] = "invalid TSS",
-    [TRAP_NP] = "segment not present",
-    [TRAP_SS] = "stack segment fault",
-    [TRAP_GP] = "general protection fault",
-    [TRAP_PF] = "page fault",
-    [TRAP_MF] = "FPU error",
-    [TRAP_AC] = "alignment check",
-    [TRAP_XM] = "SIMD error",
+    [TRAP_DE] = "divide error",         [TRAP_DB] = "debug exception",
+    [TRAP_BP] = "breakpoint",           [TRAP_OF] = "overflow",
+    [TRAP_BR] = "bound range exceeded", [TRAP_UD] = "invalid opcode",
+    [TRAP_NM] = "FPU not available",    [TRAP_DF] = "double fault",
+    [TRAP_TS] = "invalid TSS",          [TRAP_NP] = "segment not present",
+    [TRAP_SS] = "stack segment fault",  [TRAP_GP] = "general protection fault",
+    [TRAP_PF] = "page fault",           [TRAP_MF] = "FPU error",
+    [TRAP_AC] = "alignment check",      [TRAP_XM] = "SIMD error",
     [TRAP_CP] = "control protection",
 };
 
@@ -70,20 +62,23 @@ static const char *stack_hint(const struct trap_frame *frame)
 static void __attribute__((noreturn)) trap_fatal(struct trap_frame *frame)
 {
     const char *name = frame->vector < ARRAY_SIZE(trap_names) ? trap_names[frame->vector] : NULL;
-    panic_begin("CPU %u: %s (vector %lu, error code 0x%lx)%s", this_cpu()->id, name ? name : "unexpected exception",
-                frame->vector, frame->error_code, frame->vector == TRAP_DF ? stack_hint(frame) : "");
+    panic_begin("CPU %u: %s (vector %lu, error code 0x%lx)%s", this_cpu()->id,
+                name ? name : "unexpected exception", frame->vector, frame->error_code,
+                frame->vector == TRAP_DF ? stack_hint(frame) : "");
     uint64_t callers[BACKTRACE_MAX];
     trap_frame_print(frame);
-    printk(LOG_ERROR "cr0 %08lx  cr2 %016lx  cr3 %09lx  cr4 %08lx\n", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+    printk(LOG_ERROR "cr0 %08lx  cr2 %016lx  cr3 %09lx  cr4 %08lx\n", read_cr0(), read_cr2(), read_cr3(),
+           read_cr4());
     backtrace_print(frame->rip, callers, backtrace_collect(frame, callers));
     panic_end();
 }
 
-#define NMI_STATUS_PORT 0x61
+#define NMI_STATUS_PORT  0x61
 #define NMI_STATUS_SERR  0x80
 #define NMI_STATUS_IOCHK 0x40
 
-/* May come while this CPU holds any lock, the console's too: nothing is printed unless the end is near anyway. */
+/* May come while this CPU holds any lock, the console's too: nothing is printed unless the end is near
+ * anyway. */
 static void handle_nmi(const struct trap_frame *frame)
 {
     if (machine_stopping())
@@ -93,12 +88,6 @@ static void handle_nmi(const struct trap_frame *frame)
     if (inb(NMI_STATUS_PORT) & (NMI_STATUS_SERR | NMI_STATUS_IOCHK))
         panic("NMI: the hardware reports a system or I/O channel error");
     this_arch_cpu()->nmis++;
-}
-
-/* The exit has blocked further NMIs; the IRET of the handler ends that. */
-void nmi_handle(void)
-{
-    asm volatile("int %0" : : "i"(TRAP_NMI) : "memory");
 }
 
 #define MC_STATUS_VALID (1ull << 63)

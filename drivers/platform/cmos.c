@@ -2,15 +2,15 @@
 #include <x86/asm.h>
 #include <x86/clock.h>
 
-#define CMOS_INDEX   0x70
-#define CMOS_DATA    0x71
-#define STATUS_A     0x0a
-#define STATUS_B     0x0b
-#define UPDATING     0x80 /* of status A */
-#define BINARY       0x04 /* of status B */
-#define HOURS_24     0x02
-#define PM           0x80 /* of the hours */
-#define PATIENCE     100000
+#define CMOS_INDEX 0x70
+#define CMOS_DATA  0x71
+#define STATUS_A   0x0a
+#define STATUS_B   0x0b
+#define UPDATING   0x80 /* of status A */
+#define BINARY     0x04 /* of status B */
+#define HOURS_24   0x02
+#define PM         0x80 /* of the hours */
+#define PATIENCE   100000
 
 static const uint8_t fields[] = {0, 2, 4, 7, 8, 9}; /* second, minute, hour, day, month, year */
 enum { FIELD_SECOND, FIELD_MINUTE, FIELD_HOUR, FIELD_DAY, FIELD_MONTH, FIELD_YEAR, FIELDS };
@@ -41,7 +41,8 @@ static INIT_CODE uint64_t days_since_1970(unsigned year, unsigned month, unsigne
         month += 12;
         year--;
     }
-    return 365ull * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 + day - 1 - 719468;
+    return 365ull * year + year / 4 - year / 100 + year / 400 + (153 * (month - 3) + 2) / 5 + day - 1 -
+           719468;
 }
 
 INIT_CODE uint64_t cmos_time(void)

@@ -1,6 +1,6 @@
 /*
- * IO-APICs (82093AA; x86/ioapic.h). The registers of one are reached through an index and a data window, so each access
- * takes ioapic_lock: dom0's requests come from any CPU.
+ * IO-APICs (82093AA; x86/ioapic.h). The registers of one are reached through an index and a data window, so
+ * each access takes ioapic_lock: dom0's requests come from any CPU.
  */
 #include <hv/lock.h>
 #include <hv/panic.h>
@@ -10,16 +10,16 @@
 #include <x86/ioapic.h>
 #include <x86/paging.h>
 
-#define IOREGSEL 0x00
-#define IOWIN    0x10
-#define IOEOI    0x40
-#define REGISTER_VERSION     0x01
-#define REGISTER_ENTRY(pin)  (0x10 + 2 * (pin))
-#define ENTRY_LOW            (1u << 13)
-#define ENTRY_REMOTE_IRR     (1u << 14)
-#define ENTRY_LEVEL          (1u << 15)
-#define ENTRY_MASKED         (1u << 16)
-#define VERSION_WITH_EOI     0x20
+#define IOREGSEL            0x00
+#define IOWIN               0x10
+#define IOEOI               0x40
+#define REGISTER_VERSION    0x01
+#define REGISTER_ENTRY(pin) (0x10 + 2 * (pin))
+#define ENTRY_LOW           (1u << 13)
+#define ENTRY_REMOTE_IRR    (1u << 14)
+#define ENTRY_LEVEL         (1u << 15)
+#define ENTRY_MASKED        (1u << 16)
+#define VERSION_WITH_EOI    0x20
 
 struct ioapic {
     char *registers;

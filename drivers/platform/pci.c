@@ -1,6 +1,7 @@
 /*
- * PCI configuration space (x86/pci.h). A segment's ECAM area is mapped bus by bus when the bus is first looked at, so that
- * page tables are spent on buses that exist only. port_lock keeps the two port accesses together and guards the mapping.
+ * PCI configuration space (x86/pci.h). A segment's ECAM area is mapped bus by bus when the bus is first
+ * looked at, so that page tables are spent on buses that exist only. port_lock keeps the two port accesses
+ * together and guards the mapping.
  */
 #include <hv/lock.h>
 #include <x86/acpi.h>

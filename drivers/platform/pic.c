@@ -1,4 +1,6 @@
-/* The two 8259s: moved out of the exceptions' way and masked for good; interrupts come through the IO-APIC. */
+/*
+ * The two 8259s: moved out of the exceptions' way and masked for good; interrupts come through the IO-APIC.
+ */
 #include <x86/asm.h>
 #include <x86/irq.h>
 #include <x86/platform.h>
@@ -12,8 +14,10 @@ INIT_CODE void pic_disable(void)
         uint16_t port;
         uint8_t value;
     } sequence[] = {
-        {PIC1, 0x11}, {PIC1 + 1, VECTOR_LEGACY_FIRST},     {PIC1 + 1, 4}, {PIC1 + 1, 1},
-        {PIC2, 0x11}, {PIC2 + 1, VECTOR_LEGACY_FIRST + 8}, {PIC2 + 1, 2}, {PIC2 + 1, 1},
+        {PIC1, 0x11},     {PIC1 + 1, VECTOR_LEGACY_FIRST},
+        {PIC1 + 1, 4},    {PIC1 + 1, 1},
+        {PIC2, 0x11},     {PIC2 + 1, VECTOR_LEGACY_FIRST + 8},
+        {PIC2 + 1, 2},    {PIC2 + 1, 1},
         {PIC1 + 1, 0xff}, {PIC2 + 1, 0xff},
     };
     for (unsigned i = 0; i < ARRAY_SIZE(sequence); i++)

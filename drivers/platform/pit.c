@@ -1,4 +1,5 @@
-/* The 8254's channel 2 as a reference clock, where nothing better is there. It runs for 54 ms at most. Boot only. */
+/* The 8254's channel 2 as a reference clock, where nothing better is there. It runs for 54 ms at most. Boot
+ * only. */
 #include <x86/asm.h>
 #include <x86/clock.h>
 

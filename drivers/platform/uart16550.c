@@ -1,16 +1,16 @@
 /*
  * 16550 serial ports as console (com1, com2).
  *
- * com1=BAUD[/CLOCK_HZ][,DPS[,IO-BASE[,IRQ]]] as on Xen's command line: BAUD may be "auto" (leave what the firmware set), DPS are
- * data bits, parity (n o e m s) and stop bits.
+ * com1=BAUD[/CLOCK_HZ][,DPS[,IO-BASE[,IRQ]]] as on Xen's command line: BAUD may be "auto" (leave what the
+ * firmware set), DPS are data bits, parity (n o e m s) and stop bits.
  *
- * Output goes to the chip's FIFO as far as there is room and to a buffer beyond that, which the transmitter's interrupt empties;
- * so printing never waits for the line, and text that comes faster than the line for longer than the buffer lasts is
- * dropped and counted. Before the interrupt works, and when the machine goes down, output is synchronous.
- * Input comes by the same interrupt, or from a timer where no interrupt arrives.
+ * Output goes to the chip's FIFO as far as there is room and to a buffer beyond that, which the transmitter's
+ * interrupt empties; so printing never waits for the line, and text that comes faster than the line for
+ * longer than the buffer lasts is dropped and counted. Before the interrupt works, and when the machine goes
+ * down, output is synchronous. Input comes by the same interrupt, or from a timer where no interrupt arrives.
  *
- * Locking: output under the console's lock (and in the interrupt handler under uart_lock, which nests inside);
- * input in the interrupt handler and the poll timer, both on the boot CPU.
+ * Locking: output under the console's lock (and in the interrupt handler under uart_lock, which nests
+ * inside); input in the interrupt handler and the poll timer, both on the boot CPU.
  */
 #include <hv/arch/time.h>
 #include <hv/cmdline.h>
@@ -53,7 +53,7 @@
 
 struct uart_config {
     uint16_t port;
-    uint8_t irq;          /* 0: none */
+    uint8_t irq; /* 0: none */
     uint8_t line_control;
     uint32_t baud, clock; /* baud 0: as the firmware left it */
 };
@@ -74,7 +74,7 @@ static struct uart uarts[2] = {
     {.config = {0x2f8, 3, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART), .buffer = buffers[1]},
 };
 
-/* --- command line --------------------------------------------------------------------------------------------- */
+/* --- command line ----------------------------------------------------------------------------- */
 
 /* Data bits, parity, stop bits: "8n1". */
 static INIT_CODE bool parse_dps(const char *s, uint8_t *line_control)
@@ -147,7 +147,7 @@ static INIT_CODE int configure_com2(const char *value)
 }
 CMDLINE_FN("com2", configure_com2);
 
-/* --- output ----------------------------------------------------------------------------------------------------- */
+/* --- output ----------------------------------------------------------------------------------- */
 
 static void put_synchronously(struct uart *u, char c)
 {
@@ -205,7 +205,7 @@ static void uart_synchronous(struct uart *u)
         put_synchronously(u, u->buffer[u->start++ % BUFFER_SIZE]);
 }
 
-/* --- interrupt -------------------------------------------------------------------------------------------------- */
+/* --- interrupt -------------------------------------------------------------------------------- */
 
 static void service(struct uart *u)
 {
@@ -257,7 +257,7 @@ static INIT_CODE void uart_start_input(struct uart *u)
     timer_set(&u->poll, time_now() + POLL_PERIOD);
 }
 
-/* --- start ------------------------------------------------------------------------------------------------------ */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static INIT_CODE bool uart_start(const struct uart_config *c)
 {
@@ -278,29 +278,29 @@ static INIT_CODE bool uart_start(const struct uart_config *c)
 }
 
 /* console_output's functions have no argument: one set per port. */
-#define UART_OUTPUT(n)                                                 \
-    static INIT_CODE bool start_com##n(void)                           \
-    {                                                                  \
-        return uart_start(&uarts[n - 1].config);                              \
-    }                                                                  \
-    static INIT_CODE void start_input_com##n(void)                     \
-    {                                                                  \
-        uart_start_input(&uarts[n - 1]);                               \
-    }                                                                  \
-    static void write_com##n(const char *text, size_t length)          \
-    {                                                                  \
-        uart_write(&uarts[n - 1], text, length);                       \
-    }                                                                  \
-    static void synchronous_com##n(void)                               \
-    {                                                                  \
-        uart_synchronous(&uarts[n - 1]);                               \
-    }                                                                  \
-    static const struct console_output com##n = {                      \
-        .name = "com" #n,                                              \
-        .start = start_com##n,                                         \
-        .write = write_com##n,                                         \
-        .synchronous = synchronous_com##n,                             \
-        .start_input = start_input_com##n,                             \
+#define UART_OUTPUT(n)                                                                                       \
+    static INIT_CODE bool start_com##n(void)                                                                 \
+    {                                                                                                        \
+        return uart_start(&uarts[n - 1].config);                                                             \
+    }                                                                                                        \
+    static INIT_CODE void start_input_com##n(void)                                                           \
+    {                                                                                                        \
+        uart_start_input(&uarts[n - 1]);                                                                     \
+    }                                                                                                        \
+    static void write_com##n(const char *text, size_t length)                                                \
+    {                                                                                                        \
+        uart_write(&uarts[n - 1], text, length);                                                             \
+    }                                                                                                        \
+    static void synchronous_com##n(void)                                                                     \
+    {                                                                                                        \
+        uart_synchronous(&uarts[n - 1]);                                                                     \
+    }                                                                                                        \
+    static const struct console_output com##n = {                                                            \
+        .name = "com" #n,                                                                                    \
+        .start = start_com##n,                                                                               \
+        .write = write_com##n,                                                                               \
+        .synchronous = synchronous_com##n,                                                                   \
+        .start_input = start_input_com##n,                                                                   \
     }
 
 UART_OUTPUT(1);

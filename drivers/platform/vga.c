@@ -1,6 +1,7 @@
 /*
- * VGA text, 80x25, as console output. The screen is kept in memory and copied to the card, because reading back from the
- * card in order to scroll is slow. Escape sequences (dom0's shell sends some) are swallowed. Under the console's lock.
+ * VGA text, 80x25, as console output. The screen is kept in memory and copied to the card, because reading
+ * back from the card in order to scroll is slow. Escape sequences (dom0's shell sends some) are swallowed.
+ * Under the console's lock.
  */
 #include <hv/boot_info.h>
 #include <hv/console.h>
@@ -9,12 +10,12 @@
 #include <x86/paging.h>
 #include <x86/platform.h>
 
-#define COLUMNS    80u
-#define ROWS       25u
-#define CELLS      (COLUMNS * ROWS)
-#define ATTRIBUTE  0x0700u /* grey on black */
-#define CRTC_INDEX 0x3d4
-#define CRTC_DATA  0x3d5
+#define COLUMNS     80u
+#define ROWS        25u
+#define CELLS       (COLUMNS * ROWS)
+#define ATTRIBUTE   0x0700u /* grey on black */
+#define CRTC_INDEX  0x3d4
+#define CRTC_DATA   0x3d5
 #define CURSOR_HIGH 0x0e
 #define CURSOR_LOW  0x0f
 

@@ -1,11 +1,12 @@
 /*
  * What the boot loader handed over, the same for multiboot 1, multiboot 2 and PVH (boot/ fills it).
  *
- * Everything lies in the hypervisor's own memory. The image itself (loaded at 2 MiB, but mapped at its virtual address from
- * wherever it lies) and the modules are moved to the top of RAM below 4 GiB before the frame allocator gets the rest:
- * dom0 is mapped one to one, and its kernel's load address, often 1, 2 or 16 MiB, has to be free. Modules
- * start on a page boundary and own the rest of their last page; dom0 takes their frames over where they lie
- * (frame_adopt). Command lines here are cooked: without the name of the file, whichever the loader.
+ * Everything lies in the hypervisor's own memory. The image itself (loaded at 2 MiB, but mapped at its
+ * virtual address from wherever it lies) and the modules are moved to the top of RAM below 4 GiB before the
+ * frame allocator gets the rest: dom0 is mapped one to one, and its kernel's load address, often 1, 2 or 16
+ * MiB, has to be free. Modules start on a page boundary and own the rest of their last page; dom0 takes their
+ * frames over where they lie (frame_adopt). Command lines here are cooked: without the name of the file,
+ * whichever the loader.
  */
 #ifndef HV_BOOT_INFO_H
 #define HV_BOOT_INFO_H
@@ -40,8 +41,8 @@ struct boot_info {
     const char *protocol; /* "multiboot 2" ... */
     const char *loader;
     const char *cmdline;
-    bool efi;      /* started by UEFI: no VGA text, RSDP comes with the boot information */
-    uint8_t rsdp[36]; /* copy of the RSDP, all zero: search the BIOS area */
+    bool efi;              /* started by UEFI: no VGA text, RSDP comes with the boot information */
+    uint8_t rsdp[36];      /* copy of the RSDP, all zero: search the BIOS area */
     uint64_t rsdp_address; /* where it is in memory, 0: not known */
 
     /* Sorted, no overlaps, neighbours of one type merged; RAM is page aligned. */

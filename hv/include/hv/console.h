@@ -1,9 +1,10 @@
 /*
  * The console: output to a ring, the serial line and the screen; input for dom0 or the debug keys.
  *
- * Everything printed lands in a ring of CONSOLE_RING_SIZE bytes that sysctl readconsole reads. Output devices register
- * themselves as console_output; console= on the command line chooses among them by name (default com1,vga).
- * Input comes from the serial line byte by byte; Ctrl-A three times moves it between dom0 and the debug keys.
+ * Everything printed lands in a ring of CONSOLE_RING_SIZE bytes that sysctl readconsole reads. Output devices
+ * register themselves as console_output; console= on the command line chooses among them by name (default
+ * com1,vga). Input comes from the serial line byte by byte; Ctrl-A three times moves it between dom0 and the
+ * debug keys.
  *
  * Locking: LOCK_CONSOLE around ring and devices.
  */
@@ -40,17 +41,17 @@ void console_write(const char *text, size_t length);
 void console_synchronous(void);
 
 /*
- * console_io write: dom0's goes out as it is; another domain's goes line by line with "(dN) " in front, if guest_loglvl=
- * lets it. The text was copied from the guest already.
+ * console_io write: dom0's goes out as it is; another domain's goes line by line with "(dN) " in front, if
+ * guest_loglvl= lets it. The text was copied from the guest already.
  */
 void console_write_guest(struct domain *d, const char *text, size_t length);
 /* console_io read: at most size bytes of pending input for dom0; returns how many. */
 size_t console_read(char *to, size_t size);
 
 /*
- * sysctl readconsole: what lies in the ring, from position *index on (incremental) or all of it, at most max bytes, as two
- * pieces of the ring (lengths may be 0). *index becomes the position behind it. The text may change while it is
- * read, when the ring wraps. console_ring_clear: what is there now is not shown again.
+ * sysctl readconsole: what lies in the ring, from position *index on (incremental) or all of it, at most max
+ * bytes, as two pieces of the ring (lengths may be 0). *index becomes the position behind it. The text may
+ * change while it is read, when the ring wraps. console_ring_clear: what is there now is not shown again.
  */
 struct console_piece {
     const char *text;

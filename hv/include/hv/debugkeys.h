@@ -1,6 +1,6 @@
 /*
- * Debug keys: one letter on the serial console, after Ctrl-A three times, prints a part of the hypervisor's state.
- * Handlers run from SOFTIRQ_CONSOLE on the boot CPU with no lock held and interrupts off.
+ * Debug keys: one letter on the serial console, after Ctrl-A three times, prints a part of the hypervisor's
+ * state. Handlers run from SOFTIRQ_CONSOLE on the boot CPU with no lock held and interrupts off.
  */
 #ifndef HV_DEBUGKEYS_H
 #define HV_DEBUGKEYS_H

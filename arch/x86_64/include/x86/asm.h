@@ -1,4 +1,5 @@
-/* Single instructions as functions. What may fault says so: rdmsr_safe, wrmsr_safe, xsetbv_safe (x86/traps.h). */
+/* Single instructions as functions. What may fault says so: rdmsr_safe, wrmsr_safe, xsetbv_safe
+ * (x86/traps.h). */
 #ifndef X86_ASM_H
 #define X86_ASM_H
 
@@ -33,7 +34,8 @@ static inline uint64_t rdtsc(void)
     asm volatile("rdtsc" : "=a"(low), "=d"(high));
     return (uint64_t)high << 32 | low;
 }
-/* Not before earlier loads are done. LFENCE is dispatch serialising on every CPU that we set up (x86/features.h). */
+/* Not before earlier loads are done. LFENCE is dispatch serialising on every CPU that we set up
+ * (x86/features.h). */
 static inline uint64_t rdtsc_ordered(void)
 {
     uint32_t low, high;
@@ -41,16 +43,16 @@ static inline uint64_t rdtsc_ordered(void)
     return (uint64_t)high << 32 | low;
 }
 
-#define X86_CR_ACCESSORS(n)                                                                                    \
-    static inline uint64_t read_cr##n(void)                                                                    \
-    {                                                                                                          \
-        uint64_t value;                                                                                        \
-        asm volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                         \
-        return value;                                                                                          \
-    }                                                                                                          \
-    static inline void write_cr##n(uint64_t value)                                                             \
-    {                                                                                                          \
-        asm volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                             \
+#define X86_CR_ACCESSORS(n)                                                                                  \
+    static inline uint64_t read_cr##n(void)                                                                  \
+    {                                                                                                        \
+        uint64_t value;                                                                                      \
+        asm volatile("mov %%cr" #n ", %0" : "=r"(value) : : "memory");                                       \
+        return value;                                                                                        \
+    }                                                                                                        \
+    static inline void write_cr##n(uint64_t value)                                                           \
+    {                                                                                                        \
+        asm volatile("mov %0, %%cr" #n : : "r"(value) : "memory");                                           \
     }
 X86_CR_ACCESSORS(0)
 X86_CR_ACCESSORS(2)
@@ -69,16 +71,16 @@ static inline void xsetbv(uint32_t index, uint64_t value)
     asm volatile("xsetbv" : : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
-#define X86_PORT_ACCESSORS(suffix, type)                                                                       \
-    static inline type in##suffix(uint16_t port)                                                               \
-    {                                                                                                          \
-        type value;                                                                                            \
-        asm volatile("in %1, %0" : "=a"(value) : "Nd"(port) : "memory");                                       \
-        return value;                                                                                          \
-    }                                                                                                          \
-    static inline void out##suffix(uint16_t port, type value)                                                  \
-    {                                                                                                          \
-        asm volatile("out %0, %1" : : "a"(value), "Nd"(port) : "memory");                                      \
+#define X86_PORT_ACCESSORS(suffix, type)                                                                     \
+    static inline type in##suffix(uint16_t port)                                                             \
+    {                                                                                                        \
+        type value;                                                                                          \
+        asm volatile("in %1, %0" : "=a"(value) : "Nd"(port) : "memory");                                     \
+        return value;                                                                                        \
+    }                                                                                                        \
+    static inline void out##suffix(uint16_t port, type value)                                                \
+    {                                                                                                        \
+        asm volatile("out %0, %1" : : "a"(value), "Nd"(port) : "memory");                                    \
     }
 X86_PORT_ACCESSORS(b, uint8_t)
 X86_PORT_ACCESSORS(w, uint16_t)

@@ -5,7 +5,8 @@
 #include <hv/types.h>
 #include <x86/traps.h>
 
-/* "function+0x12", in a buffer of this CPU's that the next call overwrites; "" for an address outside the image. */
+/* "function+0x12", in a buffer of this CPU's that the next call overwrites; "" for an address outside the
+ * image. */
 const char *symbol_text_at(uint64_t address);
 #define BACKTRACE_MAX 24
 

@@ -4,13 +4,14 @@
 
 #include <hv/types.h>
 
-/* The free ranges: RAM without the image, the boot modules and page 0. Memory from limit on is not given out yet. */
+/* The free ranges: RAM without the image, the boot modules and page 0. Memory from limit on is not given out
+ * yet. */
 void boot_memory_init(uint64_t limit);
 void boot_memory_set_limit(uint64_t limit);
 /*
- * dom0's kernel wants low memory, so that the modules and the image give it up. boot_memory_move_modules() moves the
- * modules up as far as they go; boot_memory_image_place() is where the image is to go, and boot_memory_image_moved()
- * frees where it was.
+ * dom0's kernel wants low memory, so that the modules and the image give it up. boot_memory_move_modules()
+ * moves the modules up as far as they go; boot_memory_image_place() is where the image is to go, and
+ * boot_memory_image_moved() frees where it was.
  */
 void boot_memory_move_modules(void);
 maddr_t boot_memory_image_place(void);

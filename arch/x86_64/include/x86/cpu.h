@@ -24,24 +24,24 @@ struct tss {
 } __attribute__((packed));
 
 struct arch_cpu {
-    struct cpu cpu;       /* cpu.arch points back here */
+    struct cpu cpu; /* cpu.arch points back here */
     uint32_t apic_id;
-    uint64_t stack_top;   /* of STACK_MAIN: where cpu_loop() and each VM exit begin */
+    uint64_t stack_top; /* of STACK_MAIN: where cpu_loop() and each VM exit begin */
     uint64_t gdt[5];
     struct tss tss;
-    uint32_t stage;       /* of start-up (smp.c); atomic */
+    uint32_t stage; /* of start-up (smp.c); atomic */
     volatile bool stopped;
-    uint32_t nmis;        /* that nobody asked for; debug key d shows it */
-    bool on_boot_stack;   /* still on the stack of boot/entry.asm */
+    uint32_t nmis;      /* that nobody asked for; debug key d shows it */
+    bool on_boot_stack; /* still on the stack of boot/entry.asm */
 
     /* Vendor's own. */
-    void *vendor_page;    /* VMXON region or SVM host save area */
-    maddr_t host_vmcb;    /* SVM: where the host's own VMSAVE state goes */
-    void *loaded_vmcs;    /* VMX: struct vcpu whose VMCS is current here */
+    void *vendor_page; /* VMXON region or SVM host save area */
+    maddr_t host_vmcb; /* SVM: where the host's own VMSAVE state goes */
+    void *loaded_vmcs; /* VMX: struct vcpu whose VMCS is current here */
     uint64_t asid_generation;
     uint32_t asid_next;
-    struct vcpu *fpu_owner;   /* whose FPU state is in the registers */
-    struct vcpu *last_guest;  /* IBPB is needed when another vCPU comes */
+    struct vcpu *fpu_owner;  /* whose FPU state is in the registers */
+    struct vcpu *last_guest; /* IBPB is needed when another vCPU comes */
 };
 
 static inline struct arch_cpu *this_arch_cpu(void)

@@ -1,6 +1,6 @@
 /*
- * What the host's processor has (arch/x86_64/cpufeature.c). The boot CPU's answer counts for all; a CPU that has less
- * is not brought up.
+ * What the host's processor has (arch/x86_64/cpufeature.c). The boot CPU's answer counts for all; a CPU that
+ * has less is not brought up.
  */
 #ifndef X86_FEATURES_H
 #define X86_FEATURES_H
@@ -23,12 +23,12 @@ struct cpu_features {
     bool vmx, svm, hypervisor;
 
     /* What the guest side can use against leaks between guests (mitigations=off clears them all). */
-    bool spec_ctrl;     /* MSR_SPEC_CTRL exists: the guest's value is switched */
+    bool spec_ctrl;          /* MSR_SPEC_CTRL exists: the guest's value is switched */
     uint64_t spec_ctrl_host; /* what the hypervisor itself runs with (eIBRS, SSBD never) */
-    bool ibpb;          /* MSR_PRED_CMD bit 0: when another vCPU comes onto the CPU */
-    bool l1d_flush;     /* MSR_FLUSH_CMD bit 0: wanted before entering a guest (L1TF, Intel) */
-    bool verw_clear;    /* VERW empties the buffers: wanted before entering a guest (MDS, TAA, MMIO) */
-    bool rsb_fill;      /* return predictor is stuffed after exit */
+    bool ibpb;               /* MSR_PRED_CMD bit 0: when another vCPU comes onto the CPU */
+    bool l1d_flush;          /* MSR_FLUSH_CMD bit 0: wanted before entering a guest (L1TF, Intel) */
+    bool verw_clear;         /* VERW empties the buffers: wanted before entering a guest (MDS, TAA, MMIO) */
+    bool rsb_fill;           /* return predictor is stuffed after exit */
     uint64_t arch_capabilities;
     bool auto_ibrs;
 };

@@ -1,6 +1,7 @@
 /*
- * The machine's IO-APICs (drivers/platform/ioapic.c). All pins are masked at boot. The hypervisor routes the pins that it
- * uses itself; dom0's accesses are emulated over the same functions (arch/x86_64/guest/vioapic.c).
+ * The machine's IO-APICs (drivers/platform/ioapic.c). All pins are masked at boot. The hypervisor routes the
+ * pins that it uses itself; dom0's accesses are emulated over the same functions
+ * (arch/x86_64/guest/vioapic.c).
  *
  * Locking: none of its own; routing happens at boot or under the caller's lock.
  */

@@ -1,8 +1,8 @@
 /*
  * Interrupt vectors and who handles them (arch/x86_64/irq.c).
  *
- * Handlers run with interrupts off, in one of the two windows in which the hypervisor takes interrupts; they raise a
- * softirq and leave. The EOI is sent by the dispatcher, before the handler runs.
+ * Handlers run with interrupts off, in one of the two windows in which the hypervisor takes interrupts; they
+ * raise a softirq and leave. The EOI is sent by the dispatcher, before the handler runs.
  */
 #ifndef X86_IRQ_H
 #define X86_IRQ_H
@@ -14,8 +14,6 @@
 #define VECTOR_DYNAMIC_END  0xf0
 #define VECTOR_TIMER        0xf0
 #define VECTOR_KICK         0xf1 /* does nothing but end guest mode or HLT */
-#define VECTOR_POSTED       0xf2 /* posted interrupt notification, harmless outside guest mode */
-#define VECTOR_STOP         0xf3
 #define VECTOR_APIC_ERROR   0xfe
 #define VECTOR_SPURIOUS     0xff
 

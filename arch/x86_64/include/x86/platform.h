@@ -3,7 +3,7 @@
 #define X86_PLATFORM_H
 
 void pic_disable(void);
-void uart_register(void);  /* com1, com2: console_register() */
+void uart_register(void); /* com1, com2: console_register() */
 void vga_register(void);
 
 /* The text screen's memory; in the direct map at all times. */

@@ -1,4 +1,5 @@
-/* What guards the hypervisor's own code: the stack protector's value (security.c) and retpolines (thunks.asm). */
+/* What guards the hypervisor's own code: the stack protector's value (security.c) and retpolines
+ * (thunks.asm). */
 #ifndef X86_SECURITY_H
 #define X86_SECURITY_H
 

@@ -7,14 +7,14 @@
 struct arch_cpu;
 
 /*
- * What the trampoline (trampoline.asm) needs to know; the last bytes of its page. The boot CPU fills it in for one CPU at a
- * time.
+ * What the trampoline (trampoline.asm) needs to know; the last bytes of its page. The boot CPU fills it in
+ * for one CPU at a time.
  */
 struct trampoline_data {
     uint64_t cr3;
     uint64_t entry;
     uint64_t stack;
-    uint64_t cpu; /* struct arch_cpu, for entry */
+    uint64_t cpu;  /* struct arch_cpu, for entry */
     uint32_t efer; /* low half: LME, NXE */
     uint32_t cr4;
 };

@@ -1,8 +1,8 @@
 /*
  * Exceptions and interrupts of the hypervisor itself (traps.asm, traps.c).
  *
- * An exception is a bug, hence a panic, except at the few instructions that may fault: their addresses are in the
- * fixup table, and execution goes on where it says.
+ * An exception is a bug, hence a panic, except at the few instructions that may fault: their addresses are in
+ * the fixup table, and execution goes on where it says.
  */
 #ifndef X86_TRAPS_H
 #define X86_TRAPS_H
@@ -17,17 +17,34 @@ struct trap_frame {
 };
 
 enum trap {
-    TRAP_DE = 0, TRAP_DB = 1, TRAP_NMI = 2, TRAP_BP = 3, TRAP_OF = 4, TRAP_BR = 5, TRAP_UD = 6, TRAP_NM = 7,
-    TRAP_DF = 8, TRAP_TS = 10, TRAP_NP = 11, TRAP_SS = 12, TRAP_GP = 13, TRAP_PF = 14, TRAP_MF = 16, TRAP_AC = 17,
-    TRAP_MC = 18, TRAP_XM = 19, TRAP_VE = 20, TRAP_CP = 21, TRAP_SX = 30,
+    TRAP_DE = 0,
+    TRAP_DB = 1,
+    TRAP_NMI = 2,
+    TRAP_BP = 3,
+    TRAP_OF = 4,
+    TRAP_BR = 5,
+    TRAP_UD = 6,
+    TRAP_NM = 7,
+    TRAP_DF = 8,
+    TRAP_TS = 10,
+    TRAP_NP = 11,
+    TRAP_SS = 12,
+    TRAP_GP = 13,
+    TRAP_PF = 14,
+    TRAP_MF = 16,
+    TRAP_AC = 17,
+    TRAP_MC = 18,
+    TRAP_XM = 19,
+    TRAP_VE = 20,
+    TRAP_CP = 21,
+    TRAP_SX = 30,
 };
 
 /* One entry stub after the other (traps.asm). */
 #define TRAP_STUB_SIZE 16
 extern const char trap_stubs[];
 
-/* An NMI that came while a guest ran, where the vendor's hardware reports it as an exit. */
-void nmi_handle(void);
+/* One that came while a guest ran is reported as an exit. */
 void machine_check_handle(void) __attribute__((noreturn));
 
 /* False: the access faulted. */
