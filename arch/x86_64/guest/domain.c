@@ -4,6 +4,8 @@
  * Locking: creation and release are the portable core's; nobody else sees the object then.
  */
 #include <hv/arch/vcpu.h>
+#include <hv/cpu.h>
+#include <hv/debugkeys.h>
 #include <hv/frame.h>
 #include <hv/printk.h>
 #include <hv/sched.h>
@@ -121,6 +123,26 @@ void arch_vcpu_dump(struct vcpu *v)
     printk(LOG_INFO "  cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n", vendor->get_register(v, REG_CR0),
            vendor->get_register(v, REG_CR2), vendor->get_register(v, REG_CR3), vendor->get_register(v, REG_CR4),
            vendor->get_register(v, REG_EFER));
-    printk(LOG_INFO "  upcall %u vector %#x, apic %d\n", v->info->evtchn_upcall_pending,
-           a->upcall_vector ? a->upcall_vector : v->domain->arch->callback_vector, vlapic_pending(v));
+    printk(LOG_INFO "  upcall %u vector %#x, apic %d%s%s\n", v->info->evtchn_upcall_pending,
+           a->upcall_vector ? a->upcall_vector : v->domain->arch->callback_vector, vlapic_pending(v),
+           a->event_queued ? ", event queued" : "", a->window_wanted ? ", window wanted" : "");
+}
+
+static void dump_all(void)
+{
+    for (struct domain *d = domain_next(0); d; d = domain_next((domid_t)(d->id + 1))) {
+        for (uint32_t i = 0; i < d->max_vcpus; i++) {
+            struct vcpu *v = domain_vcpu(d, i);
+            if (!v)
+                continue;
+            if (vcpu_is_running(v) && v != current)
+                printk(LOG_INFO "d%uv%u runs; its registers were:\n", d->id, i);
+            arch_vcpu_dump(v);
+        }
+    }
+}
+
+INIT_CODE void domain_debugkeys_init(void)
+{
+    debugkey_register('v', dump_all, "registers of all vCPUs");
 }

@@ -57,6 +57,9 @@ void exit_io(struct vcpu *v, const struct vmexit *exit);
 int io_domain_init(struct domain *d);     /* d->arch->io_bitmap; 0 or -ENOMEM */
 void io_domain_free(struct domain *d);
 
+/* guest/domain.c */
+void domain_debugkeys_init(void);
+
 /* guest/run.c */
 #define DR7_ENABLED 0xffull
 void run_init(void);

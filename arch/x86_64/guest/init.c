@@ -21,6 +21,7 @@ INIT_CODE void arch_virt_init(void)
     cpuid_init();
     io_init();
     run_init();
+    domain_debugkeys_init();
     guest_cpu_init();
     printk(LOG_INFO "%s with %s, %u-bit guest-physical addresses\n", vendor->name, vendor == &svm_ops ? "NPT" : "EPT",
            guest_maxphysaddr());

@@ -110,19 +110,18 @@ int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
     return 0;
 }
 
-/* Interrupt lines and PCI INTx would need an interrupt controller that PVH guests do not have. */
+/*
+ * An interrupt line (GSI or PCI INTx) leads to an interrupt controller that PVH guests do not have. It is taken as Xen takes
+ * it, since Linux names one when it uses per-vCPU vectors; no upcall comes through it.
+ */
 int arch_set_callback_via(struct domain *d, uint64_t via)
 {
     uint64_t type = via >> 56;
-    if (via == 0) {
-        d->arch->callback_vector = 0;
-        return 0;
-    }
-    if (type != HVM_PARAM_CALLBACK_TYPE_VECTOR)
-        return type > HVM_PARAM_CALLBACK_TYPE_VECTOR ? -XEN_EINVAL : -XEN_EOPNOTSUPP;
-    if ((via & 0xff) < 0x10)
+    if (type > HVM_PARAM_CALLBACK_TYPE_VECTOR)
         return -XEN_EINVAL;
-    d->arch->callback_vector = (uint8_t)via;
+    if (type == HVM_PARAM_CALLBACK_TYPE_VECTOR && (via & 0xff) < 0x10)
+        return -XEN_EINVAL;
+    d->arch->callback_vector = type == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (uint8_t)via : 0;
     return 0;
 }
 
