@@ -4,6 +4,7 @@
  * Locking: none; the vCPU does not run, or runs on this CPU.
  */
 #include <hv/arch/vcpu.h>
+#include <hv/evtchn.h>
 #include <x86/msr.h>
 #include "exit.h"
 #include "fpu.h"
@@ -77,6 +78,8 @@ void vcpu_start_sipi(struct vcpu *v, uint8_t vector)
     vendor->set_segment(v, SEG_CS, &code);
     v->arch->rip = 0;
     vcpu_ready(v);
+    if (vcpu_upcall_pending(v)) /* its request in the local APIC went with the INIT */
+        arch_upcall(v);
     if (v->id) /* the first vCPU's TSC may have been moved since v was created */
         vcpu_set_tsc_offset(v, v->domain->vcpu[0]->arch->tsc_offset);
 }
