@@ -18,16 +18,24 @@ INIT_CODE const char *boot_text(const char *text)
     char *to = boot_info.text + boot_info.text_used;
     size_t room = BOOT_TEXT_SIZE - boot_info.text_used;
     size_t length = text ? strlcpy(to, text, room) : 0;
-    if (!text || room <= 1)
+    if (!text)
         return "";
-    boot_info.text_used += MIN(length, room - 1) + 1;
+    if (length >= room) {
+        boot_info.cut = true;
+        return "";
+    }
+    boot_info.text_used += length + 1;
     return to;
 }
 
 INIT_CODE void boot_add_module(uint64_t start, uint64_t end, const char *cmdline)
 {
-    if (boot_info.modules == BOOT_MAX_MODULES || end <= start)
+    if (end <= start)
         return;
+    if (boot_info.modules == BOOT_MAX_MODULES) {
+        boot_info.cut = true;
+        return;
+    }
     boot_info.module[boot_info.modules++] =
         (struct boot_module){.start = MADDR(start), .size = end - start, .cmdline = boot_text(cmdline)};
 }

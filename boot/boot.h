@@ -21,7 +21,7 @@ static inline const void *boot_pointer(uint64_t address)
 }
 
 /*
- * A copy of the loader's text that outlives the loader's memory; "" for NULL. Cut when there is no more room.
+ * A copy of the loader's text that outlives the loader's memory; "" for NULL and when there is no room.
  */
 const char *boot_text(const char *text);
 void boot_add_module(uint64_t start, uint64_t end, const char *cmdline);

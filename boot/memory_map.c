@@ -4,13 +4,19 @@
  */
 #include "boot.h"
 
-static struct memory_region raw[BOOT_MAX_REGIONS] INIT_BSS;
+#define MAX_RAW 512
+
+static struct memory_region raw[MAX_RAW] INIT_BSS;
 static uint32_t raw_count INIT_DATA;
 
 INIT_CODE void memory_map_add(uint64_t start, uint64_t size, uint32_t type)
 {
-    if (size == 0 || raw_count == BOOT_MAX_REGIONS)
+    if (size == 0)
         return;
+    if (raw_count == MAX_RAW) {
+        boot_info.cut = true;
+        return;
+    }
     if (start + size < start)
         size = -start;
     raw[raw_count++] = (struct memory_region){.start = start, .size = size, .type = type};
@@ -64,7 +70,9 @@ static INIT_CODE void append(uint64_t start, uint64_t end, uint32_t type)
     struct memory_region *last = boot_info.region + boot_info.regions - 1;
     if (boot_info.regions && last->type == type && last->start + last->size == start)
         last->size += end - start;
-    else if (boot_info.regions < BOOT_MAX_REGIONS)
+    else if (boot_info.regions == BOOT_MAX_REGIONS)
+        boot_info.cut = true;
+    else
         boot_info.region[boot_info.regions++] =
             (struct memory_region){.start = start, .size = end - start, .type = type};
 }

@@ -67,10 +67,12 @@ void console_write(const char *text, size_t length)
     unlock_console(locked);
 }
 
-void console_synchronous(void)
+void console_synchronous(bool on)
 {
+    bool locked = lock_console();
     for (unsigned i = 0; i < active_count; i++)
-        active[i]->synchronous();
+        active[i]->synchronous(on);
+    unlock_console(locked);
 }
 
 /* Takes the next full line out of text, with what was kept of the line before it. False: it goes on. */

@@ -3,7 +3,7 @@
  * on the boot CPU only, so there is no lock.
  */
 #include <hv/arch/time.h>
-#include <hv/cmdline.h>
+#include <hv/console.h>
 #include <hv/cpu.h>
 #include <hv/debugkeys.h>
 #include <hv/domain.h>
@@ -32,12 +32,14 @@ void debugkey_press(char key)
 {
     unsigned char index = (unsigned char)key;
     printk_everything(true);
+    console_synchronous(true);
     if (index < ARRAY_SIZE(keys) && keys[index].handler) {
         printk(LOG_INFO "'%c' pressed: %s\n", key, keys[index].description);
         keys[index].handler();
     } else if (key >= ' ') {
         printk(LOG_INFO "'%c' is no debug key; h lists them\n", key);
     }
+    console_synchronous(false);
     printk_everything(false);
 }
 

@@ -23,6 +23,9 @@ static INIT_CODE void check_boot_info(void)
         boot_fail("not started by multiboot, multiboot 2 or PVH; start it with GRUB's multiboot2 command");
     if (!boot_info.regions)
         boot_fail("the boot loader gave no memory map; start with a loader that does, such as GRUB");
+    if (boot_info.cut)
+        boot_fail("more than %u modules, %u memory regions or %u bytes of command lines; give it less",
+                  BOOT_MAX_MODULES, BOOT_MAX_REGIONS, BOOT_TEXT_SIZE);
     if (!boot_info.modules)
         boot_fail("no boot module: the first one has to be dom0's kernel (GRUB: module2 /boot/dom0)");
 }

@@ -30,7 +30,7 @@ void cpu_stop_self(void)
 static void finish(enum machine_shutdown how) __attribute__((noreturn));
 static void finish(enum machine_shutdown how)
 {
-    console_synchronous();
+    console_synchronous(true);
     if (how != MACHINE_HALT && noreboot)
         printk(LOG_INFO "noreboot is set.\n");
     else if (how != MACHINE_HALT)
@@ -74,7 +74,7 @@ void panic_end(void)
 {
     if (tsc_khz && !noreboot) {
         printk(LOG_INFO "Reboot in 5 seconds.\n");
-        console_synchronous();
+        console_synchronous(true);
         for (ns_t end = time_now() + 5 * SECOND; time_now() < end;)
             cpu_relax();
     }

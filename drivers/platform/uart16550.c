@@ -60,7 +60,9 @@ struct uart_config {
 
 struct uart {
     struct uart_config config;
-    bool buffered, dead;
+    bool started;  /* its interrupt or poll timer works */
+    bool buffered; /* started, and not synchronous just now */
+    bool dead;
     bool interrupt_seen;
     struct timer poll;
     spinlock_t lock;
@@ -197,11 +199,11 @@ static void uart_write(struct uart *u, const char *text, size_t length)
     }
 }
 
-/* The lock is not taken: the other CPUs are stopped, and one of them may hold it. */
-static void uart_synchronous(struct uart *u)
+/* Without u's lock: the interrupt handler runs on this CPU or, at the machine's end, no more. */
+static void uart_synchronous(struct uart *u, bool on)
 {
-    u->buffered = false;
-    while (u->start != u->end && !u->dead)
+    u->buffered = !on && u->started;
+    while (on && u->start != u->end && !u->dead)
         put_synchronously(u, u->buffer[u->start++ % BUFFER_SIZE]);
 }
 
@@ -252,7 +254,7 @@ static INIT_CODE void uart_start_input(struct uart *u)
         ioapic_reserve_gsi(isa.gsi);
     outb(u->config.port + MCR, MCR_DTR_RTS | MCR_OUT2);
     outb(u->config.port + IER, IER_RECEIVE | IER_TRANSMIT);
-    u->buffered = true;
+    u->started = u->buffered = true;
     timer_init(&u->poll, poll, u);
     timer_set(&u->poll, time_now() + POLL_PERIOD);
 }
@@ -291,9 +293,9 @@ static INIT_CODE bool uart_start(const struct uart_config *c)
     {                                                                                                        \
         uart_write(&uarts[n - 1], text, length);                                                             \
     }                                                                                                        \
-    static void synchronous_com##n(void)                                                                     \
+    static void synchronous_com##n(bool on)                                                                  \
     {                                                                                                        \
-        uart_synchronous(&uarts[n - 1]);                                                                     \
+        uart_synchronous(&uarts[n - 1], on);                                                                 \
     }                                                                                                        \
     static const struct console_output com##n = {                                                            \
         .name = "com" #n,                                                                                    \

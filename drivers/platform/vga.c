@@ -91,8 +91,9 @@ static void vga_write(const char *text, size_t length)
     set_cursor(row * COLUMNS + column);
 }
 
-static void vga_synchronous(void)
+static void vga_synchronous(bool on)
 {
+    (void)on; /* it always is */
 }
 
 static INIT_CODE bool vga_start(void)

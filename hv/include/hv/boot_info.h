@@ -50,6 +50,7 @@ struct boot_info {
     uint32_t regions;
     struct boot_module module[BOOT_MAX_MODULES];
     uint32_t modules;
+    bool cut; /* more regions, modules or text than there is room for */
 
     char text[BOOT_TEXT_SIZE]; /* the strings above */
     uint32_t text_used;

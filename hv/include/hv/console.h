@@ -23,8 +23,8 @@ struct console_output {
     bool (*start)(void);
     /* Never waits for long: what does not fit is kept by the driver. Sees '\n' as the line end. */
     void (*write)(const char *text, size_t length);
-    /* From now on write() returns only when everything is out (panic, shutdown). */
-    void (*synchronous)(void);
+    /* While on, write() returns only when everything is out. */
+    void (*synchronous)(bool on);
     /* Interrupts and timers work: input may begin. NULL: output only. */
     void (*start_input)(void);
 };
@@ -38,7 +38,8 @@ void console_start_input(void);
 
 /* Text as it is, to ring and devices. */
 void console_write(const char *text, size_t length);
-void console_synchronous(void);
+/* While on, nothing is dropped because a device is slow; the CPU waits (panic, debug keys). */
+void console_synchronous(bool on);
 
 /*
  * console_io write: dom0's goes out as it is; another domain's goes line by line with "(dN) " in front, if
