@@ -199,7 +199,6 @@ void evtchn_upcall(struct vcpu *v)
     if (__atomic_exchange_n(&info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST))
         return;
     arch_upcall(v);
-    vcpu_kick(v);
 }
 
 void evtchn_raise(struct domain *d, struct evtchn *chn)
@@ -264,7 +263,6 @@ void evtchn_vcpu_info_moved(struct vcpu *v)
     __atomic_store_n(&v->info->evtchn_pending_sel, ~0ull, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);
     arch_upcall(v);
-    vcpu_kick(v);
 }
 
 /* --- polling --------------------------------------------------------------------------------------------------------------- */

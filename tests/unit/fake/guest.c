@@ -210,6 +210,7 @@ void arch_switch_out(struct vcpu *v)
 void arch_upcall(struct vcpu *v)
 {
     __atomic_fetch_add(&v->arch->upcalls, 1, __ATOMIC_SEQ_CST);
+    vcpu_kick(v);
 }
 
 bool arch_event_pending(const struct vcpu *v)

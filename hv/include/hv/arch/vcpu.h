@@ -41,7 +41,7 @@ int arch_vcpu_initialise(struct vcpu *v, const struct vcpu_hvm_context *context)
 void arch_send_nmi(struct vcpu *v);
 
 /* Upcall: the per-vCPU vector if one is set (HVMOP_set_evtchn_upcall_vector) goes to its local APIC; otherwise the
- * domain's callback vector is injected while vcpu_upcall_pending(). Called when pending goes from 0 to 1. */
+ * domain's callback vector is injected while vcpu_upcall_pending(). Called when pending goes from 0 to 1; ends with vcpu_kick(). */
 void arch_upcall(struct vcpu *v);
 int arch_set_upcall_vector(struct vcpu *v, uint32_t vector);       /* -EINVAL */
 int arch_set_callback_via(struct domain *d, uint64_t via);         /* HVM_PARAM_CALLBACK_IRQ; -EINVAL, -EOPNOTSUPP */
