@@ -17,7 +17,8 @@ PROMPT = "dom0# "
 # How much longer than QEMU's machine, and than the machine this was written on, everything may take.
 SLOWNESS = {"amd": 1, "intel": 6}
 PATIENCE = float(os.environ.get("PATIENCE", "2"))
-ERASED = re.compile(r"[^\n]*\r\x1b\[[JK]")
+OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
+BEGUN = re.compile(r"(\r+|\x1b[\[(]?[0-9;?]*)?$")  # at the end: what may mean more when the next characters come
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x07\r\0]")
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
@@ -27,8 +28,8 @@ machines = []  # those of the test that runs, for conftest.py to show their cons
 
 
 def plain(text):
-    """What a person would see of the text: no escape sequences, no erased lines, backspaces carried out."""
-    text = ESCAPE.sub("", ERASED.sub("", text))
+    """What a person would see of the text: no escape sequences, no overwritten lines, backspaces carried out."""
+    text = ESCAPE.sub("", OVERWRITTEN.sub("", text))
     while "\b" in text:
         text = re.sub(r"[^\b\n]?\b", "", text, count=1)
     return text
@@ -107,11 +108,13 @@ class Machine:
         limit = timeout * SLOWNESS[self.vendor] * PATIENCE
         end = time.monotonic() + limit
         while True:
-            self.unread = plain(self.unread)
-            match = re.search(pattern, self.unread, re.M)
+            begun = BEGUN.search(self.unread).start()
+            text, rest = plain(self.unread[:begun]), self.unread[begun:]
+            self.unread = text + rest
+            match = re.search(pattern, text, re.M)
             if match:
-                before, self.unread = self.unread[:match.start()], self.unread[match.end():]
-                return before, match
+                self.unread = text[match.end():] + rest
+                return text[:match.start()], match
             if not self.read(end - time.monotonic()):
                 why = "it ended" if not self.child.isalive() else f"it did not say so in {limit:.0f} s"
                 raise Failed(f"waited for {pattern!r}, but {why}\n{self.command_line}")
