@@ -1,0 +1,267 @@
+/* sources: arch/x86_64/guest/p2m.c arch/x86_64/svm/npt.c arch/x86_64/vmx/ept.c hv/lock.c */
+/* cflags: -pthread -Iarch/x86_64/include */
+/* The guest-physical map, in both formats: sizes of pages, splitting, refusals that change nothing, death in steps. */
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <hv/frame.h>
+#include <hv/hypercall.h>
+#include <hv/panic.h>
+#include "../../arch/x86_64/guest/guest.h"
+#include "../../arch/x86_64/guest/p2m_format.h"
+
+#define GIB (1ull << ORDER_1G)
+
+static struct vendor_ops ops;
+const struct vendor_ops *vendor = &ops;
+static struct arch_domain arch;
+static struct domain domain, *d = &domain;
+
+/* --- the machine: two CPUs, pages that are handed out once, references that are counted ----------------------- */
+
+__thread struct cpu *fake_this_cpu;
+struct cpu *cpus[MAX_CPUS];
+unsigned cpu_count;
+__attribute__((aligned(4096))) char fake_ram[FAKE_FRAMES << PAGE_SHIFT];
+static uint64_t next_page, pages_in_use, next_ram = FAKE_FRAMES;
+static int references[2 * FAKE_FRAMES]; /* frames from FAKE_FRAMES on are the domain's */
+static volatile unsigned kicks;
+
+void *page_alloc(unsigned order)
+{
+    assert_int_equal(order, 0);
+    assert_in_range(next_page, 0, FAKE_FRAMES - 1);
+    pages_in_use++;
+    return memset(fake_ram + (next_page++ << PAGE_SHIFT), 0, PAGE_SIZE);
+}
+
+void page_free(void *p, unsigned order)
+{
+    assert_int_equal(order, 0);
+    memset(p, 0xaa, PAGE_SIZE); /* whoever still reads it will notice */
+    pages_in_use--;
+}
+
+void frame_put(mfn_t mfn)
+{
+    assert_in_range(mfn.v, FAKE_FRAMES, 2 * FAKE_FRAMES - 1);
+    references[mfn.v]--;
+}
+
+void arch_cpu_kick(struct cpu *cpu)
+{
+    assert_ptr_equal(cpu, cpus[0]);
+    kicks++;
+}
+
+void cpu_relax(void)
+{
+    sched_yield();
+}
+
+void panic(const char *format, ...)
+{
+    fail_msg("panic: %s", format);
+    abort();
+}
+
+static int fresh(void **state)
+{
+    static struct cpu cpu[2];
+    for (cpu_count = 0; cpu_count < 2; cpu_count++)
+        cpus[cpu_count] = &cpu[cpu_count];
+    fake_this_cpu = cpus[0];
+    next_page = 0;
+    ops.p2m_format = *state;
+    p2m_set_limits(ORDER_1G, 48);
+    memset(d, 0, sizeof(*d));
+    memset(&arch, 0, sizeof(arch));
+    d->arch = &arch;
+    d->max_pages = 10000;
+    return p2m_domain_init(d);
+}
+
+static int dead(void **state)
+{
+    (void)state;
+    d->dying = DOMAIN_DYING;
+    while (p2m_domain_kill(d) == HYPERCALL_RESTART)
+        ;
+    p2m_domain_free(d);
+    assert_int_equal(pages_in_use, 0);
+    for (unsigned i = 0; i < 2 * FAKE_FRAMES; i++)
+        assert_int_equal(references[i], 0);
+    return 0;
+}
+
+/* Frames of the domain, aligned to their size, with a reference each. */
+static mfn_t ram(unsigned order)
+{
+    uint64_t count = 1ull << order, first = (next_ram + count - 1) & ~(count - 1);
+    next_ram = first + count;
+    for (uint64_t i = 0; i < count; i++)
+        references[first + i]++;
+    return MFN(first);
+}
+
+/* --- tests ------------------------------------------------------------------------------------------------------- */
+
+static void expect(uint64_t gfn, uint64_t mfn, enum p2m_type type, unsigned order)
+{
+    struct p2m_entry entry = p2m_lookup(d, GFN(gfn));
+    assert_int_equal(entry.type, type);
+    assert_int_equal(entry.mfn.v, mfn);
+    if (type != P2M_NONE)
+        assert_int_equal(entry.order, order);
+}
+#define EXPECT_NONE(gfn) expect(gfn, ~0ull, P2M_NONE, 0)
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    mfn_t one = ram(0), large = ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(7), one, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(1024), large, ORDER_2M, P2M_RAM_RO), 0);
+    assert_int_equal(p2m_add(d, GFN(4 * GIB), MFN(2 * GIB), ORDER_1G, P2M_DEVICE), 0);
+    assert_int_equal(p2m_add(d, GFN(2048), MFN(0x100001), ORDER_2M, P2M_DEVICE), 0); /* not aligned: small entries */
+    assert_int_equal(p2m_add(d, GFN(8192), MFN(0x200000), 12, P2M_DEVICE), 0);       /* eight large pages */
+    expect(7, one.v, P2M_RAM, 0);
+    expect(1024 + 511, large.v + 511, P2M_RAM_RO, ORDER_2M);
+    expect(5 * GIB - 1, 3 * GIB - 1, P2M_DEVICE, ORDER_1G);
+    expect(2048 + 5, 0x100006, P2M_DEVICE, 0);
+    expect(8192 + 4095, 0x200fff, P2M_DEVICE, ORDER_2M);
+    EXPECT_NONE(8);
+    EXPECT_NONE(1023);
+    EXPECT_NONE(5 * GIB);
+    EXPECT_NONE(~0ull);
+    assert_int_equal(p2m_max_gfn(d).v, 5 * GIB - 1);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    mfn_t one = ram(0), large = ram(ORDER_2M), other = ram(0);
+    assert_int_equal(p2m_add(d, GFN(512 + 300), one, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), -XEN_EEXIST);
+    EXPECT_NONE(512); /* nothing of it happened */
+    EXPECT_NONE(512 + 511);
+    assert_int_equal(p2m_add(d, GFN(1), large, ORDER_2M, P2M_RAM), -XEN_EINVAL);
+    assert_int_equal(p2m_add(d, GFN(1ull << 36), other, 0, P2M_RAM), -XEN_EINVAL);
+    assert_int_equal(p2m_add(d, GFN(~0ull << 9), large, ORDER_2M, P2M_RAM), -XEN_EINVAL);
+    assert_int_equal(p2m_add(d, GFN(0), large, 60, P2M_RAM), -XEN_EINVAL);
+    assert_int_equal(p2m_add(d, GFN(0), MFN(~0ull - 100), ORDER_2M, P2M_DEVICE), -XEN_EINVAL);
+    assert_int_equal(p2m_add(d, GFN(0), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(0), other, 0, P2M_RAM), -XEN_EEXIST);
+    frame_put(other);
+    expect(0, large.v, P2M_RAM, ORDER_2M); /* and was not split for nothing */
+}
+
+static void test_remove_splits(void **state)
+{
+    struct p2m_entry old;
+    (void)state;
+    mfn_t large = ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    uint64_t epoch = arch.tlb_epoch;
+    assert_int_equal(p2m_remove(d, GFN(513), P2M_BIT(P2M_RAM), &old), 0);
+    assert_int_equal(old.mfn.v, large.v + 1);
+    assert_int_equal(old.type, P2M_RAM);
+    assert_true(arch.tlb_epoch > epoch);
+    EXPECT_NONE(513);
+    expect(512, large.v, P2M_RAM, 0);
+    expect(1023, large.v + 511, P2M_RAM, 0);
+    frame_put(old.mfn);
+    assert_int_equal(p2m_remove(d, GFN(513), ~0u, &old), -XEN_ENOENT);
+    assert_int_equal(p2m_remove(d, GFN(1ull << 40), ~0u, &old), -XEN_ENOENT);
+    assert_int_not_equal(p2m_remove(d, GFN(512), P2M_BIT(P2M_GRANT_RW), &old), 0);
+    expect(512, large.v, P2M_RAM, 0);
+
+    assert_int_equal(p2m_add(d, GFN(GIB), MFN(GIB), ORDER_1G, P2M_DEVICE), 0);
+    assert_int_equal(p2m_remove(d, GFN(GIB + 1000), ~0u, &old), 0);
+    assert_int_equal(old.mfn.v, GIB + 1000);
+    expect(GIB, GIB, P2M_DEVICE, ORDER_2M);
+    expect(GIB + 1001, GIB + 1001, P2M_DEVICE, 0);
+}
+
+/* A guest that spreads its pages gets no more than its share of the hypervisor's memory, and dies in steps. */
+static void test_tables_are_bounded(void **state)
+{
+    int error = 0;
+    (void)state;
+    for (uint64_t i = 0; !error; i++)
+        error = p2m_add(d, GFN(i * 3 * GIB), MFN(i), 0, P2M_DEVICE);
+    assert_int_equal(error, -XEN_ENOMEM);
+    assert_in_range(p2m_table_pages(d), 1000, 1200);
+    d->dying = DOMAIN_DYING;
+    EXPECT_NONE(0);
+    assert_int_equal(p2m_add(d, GFN(1), MFN(1), 0, P2M_DEVICE), -XEN_EINVAL);
+    unsigned steps = 1;
+    while (p2m_domain_kill(d) == HYPERCALL_RESTART)
+        steps++;
+    assert_true(steps > 5);
+    struct p2m_entry old;
+    assert_int_equal(p2m_remove(d, GFN(0), ~0u, &old), -XEN_ENOENT);
+    assert_int_equal(p2m_table_pages(d), 1);
+}
+
+/* Whatever is put in, nothing but the type of entry decides what the hardware is told, and nothing at all is zero. */
+static void test_no_leftovers(void **state)
+{
+    struct p2m_entry old;
+    (void)state;
+    assert_int_equal(p2m_add(d, GFN(0), MFN(1), 0, P2M_DEVICE), 0);
+    assert_int_equal(p2m_remove(d, GFN(0), ~0u, &old), 0);
+    const uint64_t *table = arch.p2m_root;
+    for (unsigned level = 0; level < 3; level++)
+        table = mfn_to_virt(MFN((table[0] & P2M_ENTRY_ADDRESS) >> PAGE_SHIFT));
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(table[i], 0);
+}
+
+static volatile bool flushed;
+
+static void *flush(void *unused)
+{
+    (void)unused;
+    fake_this_cpu = cpus[1];
+    p2m_flush(d);
+    flushed = true;
+    return NULL;
+}
+
+/* The flush returns when the CPU that used the map has left it, even if it uses it again at once. */
+static void test_flush_waits(void **state)
+{
+    pthread_t thread;
+    (void)state;
+    kicks = 0;
+    flushed = false;
+    guest_access_begin(d);
+    assert_int_equal(pthread_create(&thread, NULL, flush, NULL), 0);
+    while (!kicks)
+        cpu_relax();
+    assert_false(flushed);
+    guest_access_end();
+    guest_access_begin(d);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(flushed);
+    guest_access_end();
+}
+
+#define BOTH(test)                                                                              \
+    {#test " NPT", test, fresh, dead, (void *)&npt_format}, {#test " EPT", test, fresh, dead, (void *)&ept_format}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        BOTH(test_sizes), BOTH(test_refusals),    BOTH(test_remove_splits),
+        BOTH(test_tables_are_bounded), BOTH(test_no_leftovers), BOTH(test_flush_waits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
