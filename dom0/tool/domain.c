@@ -212,20 +212,27 @@ static struct guest *guest_when_idle(domid_t domid)
 {
     struct guest *guest;
     uint64_t deadline = time_ns() + BUSY_WAIT;
-    while ((guest = guest_find(domid)) && guest->busy && time_ns() < deadline)
+    while ((guest = guest_find(domid)) && guest->busy && time_ns() < deadline && !interrupted())
         thread_sleep(SECOND / 100);
     return guest;
+}
+
+bool domain_await(domid_t domid, struct why *why)
+{
+    struct xen_domctl_getdomaininfo info;
+    const struct guest *guest = guest_when_idle(domid);
+    if (guest && guest->busy)
+        return fail(why, "it is still being made or ended: try again");
+    return domain_info(domid, &info) || fail(why, "it is gone");
 }
 
 bool domain_destroy(domid_t domid, struct why *why)
 {
     struct xen_domctl_getdomaininfo info;
-    struct guest *guest = guest_when_idle(domid);
     char name[NAME_MAX];
-    if (guest && guest->busy)
-        return fail(why, "it is still being made or ended: try again");
-    if (!domain_info(domid, &info))
-        return fail(why, "there is no such domain");
+    if (!domain_await(domid, why) || !domain_info(domid, &info))
+        return false;
+    struct guest *guest = guest_find(domid);
     if (guest)
         guest->busy = true;
     domain_name(domid, name);

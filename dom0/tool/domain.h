@@ -14,6 +14,9 @@
 bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *domid, struct why *why);
 bool domain_pause(domid_t domid, struct why *why);
 bool domain_unpause(domid_t domid, struct why *why);
+/* Waits while another thread makes or ends the domain, for a bounded time. False when it is gone then. May
+ * switch. */
+bool domain_await(domid_t domid, struct why *why);
 /* Ends a domain and waits, for a bounded time, until its memory is free. May switch threads. */
 bool domain_destroy(domid_t domid, struct why *why);
 bool domain_rename(domid_t domid, const char *name, struct why *why);

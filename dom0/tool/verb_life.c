@@ -26,6 +26,8 @@ int verb_console(int argc, char **argv)
         print("console: this is domain 0: you are on its console\n");
         return FAILED;
     }
+    if (!domain_await(domid, &why))
+        return verb_failed_on("console", argv[1], &why);
     if (console_attach(domid)) {
         print("console: domain %s has no console here: it was not created by this dom0\n", argv[1]);
         return FAILED;
@@ -41,7 +43,7 @@ static int act(int argc, char **argv, bool (*action)(domid_t domid, struct why *
     domid_t domid;
     if (operands < 0)
         return status;
-    if (!domain_operand(argv[0], argv[1], &domid))
+    if (!whole_domain_operand(argv[0], argv[1], &domid))
         return FAILED;
     if (domid == 0) {
         print("%s: domain 0 runs this command: it cannot be done to it\n", argv[0]);
@@ -72,7 +74,7 @@ int verb_rename(int argc, char **argv)
     domid_t domid;
     if (operands < 0)
         return status;
-    if (!domain_operand("rename", argv[1], &domid))
+    if (!whole_domain_operand("rename", argv[1], &domid))
         return FAILED;
     return domain_rename(domid, argv[2], &why) ? DONE : verb_failed("rename", &why);
 }
@@ -84,7 +86,7 @@ int verb_mem_max(int argc, char **argv)
     uint64_t bytes;
     if (operands < 0)
         return status;
-    if (!domain_operand("mem-max", argv[1], &domid))
+    if (!whole_domain_operand("mem-max", argv[1], &domid))
         return FAILED;
     if (!parse_size(argv[2], 1 << 20, &bytes) || !bytes) {
         print("mem-max: %s: a size is a number of MiB, or one with b, k, m, g or t behind it\n", argv[2]);
@@ -176,7 +178,7 @@ static int request(int argc, char **argv, const char *what)
     }
     if (all)
         return request_all(argv[0], what, wait);
-    if (!domain_operand(argv[0], argv[1], &domid))
+    if (!whole_domain_operand(argv[0], argv[1], &domid))
         return FAILED;
     if (domid == 0) {
         print("%s: domain 0 runs this command: poweroff or reboot of the shell end the machine\n", argv[0]);

@@ -66,6 +66,17 @@ bool domain_operand(const char *verb, const char *operand, domid_t *domid)
     return false;
 }
 
+bool whole_domain_operand(const char *verb, const char *operand, domid_t *domid)
+{
+    struct why why;
+    if (!domain_operand(verb, operand, domid))
+        return false;
+    if (domain_await(*domid, &why))
+        return true;
+    verb_failed_on(verb, operand, &why);
+    return false;
+}
+
 static void print_usage(const char *name)
 {
     const struct tool_verb *verb = verb_find(name);

@@ -61,6 +61,8 @@ int verb_failed_on(const char *verb, const char *what, const struct why *why);
 
 /* Finds the domain that an operand names, or prints why there is none. */
 bool domain_operand(const char *verb, const char *operand, domid_t *domid);
+/* The same for verbs that act on it: one that is being made is waited for. May switch. */
+bool whole_domain_operand(const char *verb, const char *operand, domid_t *domid);
 
 /* Prints text of any length; what is no printable character but newline and tab is shown as in C. */
 void print_text(const char *text, size_t length);
