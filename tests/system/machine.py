@@ -159,10 +159,14 @@ class Machine:
         limit = time.monotonic() + timeout * SLOWNESS[self.vendor] * PATIENCE
         while True:
             output = self.run(command)
-            if re.search(pattern, output):
+            if re.search(pattern, output, re.M):
                 return output
             if time.monotonic() > limit:
                 raise Failed(f"{command!r} never showed {pattern!r} but:\n{output}")
+
+    def until_gone(self, name, timeout=10):
+        """Until no domain has that name any more."""
+        self.until("list", rf"\A((?!{name} )[^\n]*\n?)*\Z", timeout)
 
     def free_kib(self, expected=None):
         """Memory that no domain has, from the debug key m. With expected: waits a little until it is that."""

@@ -30,7 +30,7 @@ def passed(output, name):
 def test_as_domain(machine, name):
     output = machine.run(f"create -c {name}.cfg", timeout=30)
     assert passed(output, name), output
-    machine.until("list", rf"^(?!{name} )", 5)
+    machine.until_gone(name)
 
 
 @pytest.mark.parametrize("vendor", ["amd", "intel"])
