@@ -382,7 +382,7 @@ static struct cpuid xen_leaf(const struct vcpu *v, const struct cpuid_table *t, 
     return r;
 }
 
-void exit_cpuid(struct vcpu *v)
+void exit_cpuid(struct vcpu *v, const struct vmexit *exit)
 {
     const struct cpuid_table *t = v->domain->arch->cpuid;
     uint64_t *gpr = v->arch->gpr;
@@ -401,4 +401,5 @@ void exit_cpuid(struct vcpu *v)
     gpr[RBX] = r.ebx;
     gpr[RCX] = r.ecx;
     gpr[RDX] = r.edx;
+    advance_rip(v, exit->instruction_length);
 }

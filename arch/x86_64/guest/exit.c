@@ -18,28 +18,34 @@
 
 #define DR6_SINGLE_STEP (1ull << 14)
 
-void advance_rip(struct vcpu *v, unsigned length)
+/* Kept out of the dispatcher, so that one exit does not pay for another's stack frame. */
+#define HANDLER __attribute__((noinline))
+
+/* 32-bit code wraps at 4 GiB; a trap after the instruction comes from here, as the processor did not carry it out. */
+static __attribute__((noinline)) void advance_rip_special(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
-    uint64_t next = a->rip + length;
-    if (unlikely((next ^ a->rip) >> 32)) {
-        struct segment cs;
-        vendor->get_segment(v, SEG_CS, &cs);
-        if (!(cs.access & SEGMENT_L))
-            next = (uint32_t)next;
-    }
-    a->rip = next;
-    if (unlikely(a->rflags & (RFLAGS_RF | RFLAGS_TF))) {
-        a->rflags &= ~RFLAGS_RF;
-        if (a->rflags & RFLAGS_TF) {
-            vendor->set_register(v, REG_DR6, vendor->get_register(v, REG_DR6) | DR6_SINGLE_STEP);
-            inject_exception(v, TRAP_DB);
-        }
+    struct segment cs;
+    vendor->get_segment(v, SEG_CS, &cs);
+    if (!(cs.access & SEGMENT_L))
+        a->rip = (uint32_t)a->rip;
+    a->rflags &= ~RFLAGS_RF;
+    if (a->rflags & RFLAGS_TF) {
+        vendor->set_register(v, REG_DR6, vendor->get_register(v, REG_DR6) | DR6_SINGLE_STEP);
+        inject_exception(v, TRAP_DB);
     }
 }
 
+void advance_rip(struct vcpu *v, unsigned length)
+{
+    struct arch_vcpu *a = v->arch;
+    a->rip += length;
+    if (unlikely(a->rflags & (RFLAGS_RF | RFLAGS_TF) || (a->rip >> 32 && (a->rip - length) >> 32 == 0)))
+        advance_rip_special(v);
+}
+
 /* 64-bit: rdi, rsi, rdx, r10, r8, r9. On a restart the registers say what is left and RIP stays. */
-static void exit_hypercall(struct vcpu *v, const struct vmexit *exit)
+static HANDLER void exit_hypercall(struct vcpu *v, const struct vmexit *exit)
 {
     uint64_t *gpr = v->arch->gpr;
     int64_t result;
@@ -66,7 +72,7 @@ static void exit_hypercall(struct vcpu *v, const struct vmexit *exit)
     advance_rip(v, exit->instruction_length);
 }
 
-static void exit_rdmsr(struct vcpu *v, const struct vmexit *exit)
+static HANDLER void exit_rdmsr(struct vcpu *v, const struct vmexit *exit)
 {
     uint64_t *gpr = v->arch->gpr, value;
     if (!msr_read(v, (uint32_t)gpr[RCX], &value)) {
@@ -78,7 +84,7 @@ static void exit_rdmsr(struct vcpu *v, const struct vmexit *exit)
     advance_rip(v, exit->instruction_length);
 }
 
-static void exit_wrmsr(struct vcpu *v, const struct vmexit *exit)
+static HANDLER void exit_wrmsr(struct vcpu *v, const struct vmexit *exit)
 {
     const uint64_t *gpr = v->arch->gpr;
     if (msr_write(v, (uint32_t)gpr[RCX], (uint32_t)gpr[RAX] | gpr[RDX] << 32))
@@ -148,7 +154,7 @@ static void exit_triple_fault(struct vcpu *v)
     domain_shutdown(v->domain, (uint8_t)code);
 }
 
-static void exit_seldom(struct vcpu *v, const struct vmexit *exit)
+static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
 {
     const uint64_t *gpr = v->arch->gpr;
     switch (exit->reason) {
@@ -201,8 +207,7 @@ void exit_dispatch(struct vcpu *v, const struct vmexit *exit)
         vendor->want_window(v, false);
         break;
     case EXIT_CPUID:
-        exit_cpuid(v);
-        advance_rip(v, exit->instruction_length);
+        exit_cpuid(v, exit);
         break;
     case EXIT_RDMSR:
         exit_rdmsr(v, exit);

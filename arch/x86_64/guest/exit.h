@@ -26,7 +26,7 @@ void advance_rip(struct vcpu *v, unsigned length);
 void cpuid_init(void);
 int cpuid_domain_init(struct domain *d);  /* the table of answers; 0 or -ENOMEM */
 void cpuid_domain_free(struct domain *d);
-void exit_cpuid(struct vcpu *v);          /* fills RAX, RBX, RCX, RDX */
+void exit_cpuid(struct vcpu *v, const struct vmexit *exit);
 /* Bits of CR4 and EFER that guests may set; how many bits their physical addresses have. */
 uint64_t guest_cr4_valid(void);
 uint64_t guest_efer_valid(void);

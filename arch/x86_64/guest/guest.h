@@ -15,6 +15,15 @@ struct vmcb;
 struct vlapic;
 struct xsave_area;
 struct cpuid_table;
+/* The way through the guest's page tables to the page of code that exited last (svm/length.c). */
+struct svm_code_path {
+    uint64_t page; /* linear address >> 12; 0: none */
+    uint64_t cr3, epoch;
+    const uint64_t *entry[4];
+    uint64_t value[4];
+    const uint8_t *code;
+};
+
 struct gfn_cache_entry {
     uint64_t tag;  /* gfn + 1, 0: empty */
     uint64_t page; /* hypervisor address of the page */
@@ -36,6 +45,7 @@ struct arch_vcpu {
             uint64_t asid_generation; /* of asid_cpu's counter; 0: needs a new ASID */
             struct cpu *asid_cpu;
             uint64_t exit_rip;        /* RIP of the last exit, to see that software moved it */
+            struct svm_code_path code;
             bool nmi_masked;          /* from an NMI's injection to the guest's IRET */
         } svm;
         struct {

@@ -5,6 +5,7 @@
 ; state is loaded until the host's is back, so that no interrupt or NMI handler meets the guest's GS. IF is set over VMRUN
 ; because that is what lets physical interrupts end guest mode.
 %include "offsets.inc"
+%include "arch/x86_64/guest/rsb.inc"
 
 extern cpu_features
 global svm_enter
@@ -52,8 +53,9 @@ svm_enter:
     mov rax, [rsp + 8]
     EACH SAVE
     stgi
-    cmp byte [rel cpu_features + FEATURES_RSB_FILL], 0 ; no RET before this
-    jne .fill_rsb
+    cmp byte [rel cpu_features + FEATURES_RSB_FILL], 0
+    je .filled
+    FILL_RSB
 .filled:
     xor ecx, ecx ; nothing of the guest's is left for speculation to start from
     xor edx, edx
@@ -71,17 +73,3 @@ svm_enter:
     pop rbp
     pop rbx
     ret
-
-.fill_rsb:
-    mov ecx, 16
-.pair:
-    call .first
-    int3
-.first:
-    call .second
-    int3
-.second:
-    dec ecx
-    jnz .pair
-    add rsp, 32 * 8
-    jmp .filled

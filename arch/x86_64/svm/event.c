@@ -52,9 +52,6 @@ void svm_requeue(struct vcpu *v)
 {
     struct vmcb *vmcb = vmcb_of(v);
     uint64_t event = vmcb->exit_int_info;
-    vmcb->event_injection = 0;
-    if (likely(!(event & EVENT_VALID)))
-        return;
     unsigned type = EVENT_TYPE(event), vector = EVENT_VECTOR(event);
     if (type == EVENT_SOFTWARE_INT || (type == EVENT_EXCEPTION && (vector == TRAP_BP || vector == TRAP_OF)))
         return;

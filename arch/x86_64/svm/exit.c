@@ -2,10 +2,6 @@
  * One entry into the guest and one exit, told in the terms of guest/vendor.h (APM vol. 2, 15.5-15.14, appendix C).
  *
  * Interface: svm_run(). Locking: none, see svm.c.
- *
- * Where the processor does not store the next RIP, the length of the instruction is found by looking at it. The exit code
- * says which instruction it was, so the plain form is recognized by comparing two or three bytes; only one with
- * prefixes is decoded.
  */
 #include "svm.h"
 #include "../guest/decode.h"
@@ -26,45 +22,16 @@
 #define IOIO_SIZE(info) ((uint8_t)((info) >> 4 & 7))
 #define IOIO_PORT(info) ((uint16_t)((info) >> 16))
 
-static unsigned code_size(const struct vmcb *vmcb)
-{
-    if (vmcb->cs.attributes & SEGMENT_L && vmcb->efer & EFER_LMA)
-        return 8;
-    return vmcb->cs.attributes & SEGMENT_DB ? 4 : 2;
-}
-
-/* opcode as in struct instruction; 0x0f01 stands for the whole group, whose third byte the exit code implies. */
-static __attribute__((noinline)) unsigned decoded_length(struct vcpu *v, uint16_t opcode)
-{
-    uint8_t bytes[INSTRUCTION_MAX];
-    struct instruction instruction;
-    size_t count = fetch_guest(v, v->arch->rip, bytes, sizeof(bytes));
-    if (!decode(bytes, count, code_size(vmcb_of(v)), &instruction) || instruction.opcode != opcode)
-        return 0;
-    return instruction.length;
-}
-
-/*
- * False: the instruction is not there any more (another vCPU changed the page); the guest runs on and meets what is
- * there now. plain: the encoding without prefixes, first byte lowest.
- */
-static inline bool find_length(struct vcpu *v, struct vmexit *exit, uint32_t plain, unsigned plain_length, uint16_t opcode)
-{
-    const struct vmcb *vmcb = vmcb_of(v);
-    if (svm_has_next_rip) {
-        exit->instruction_length = (uint8_t)(vmcb->next_rip - vmcb->rip);
-        return true;
-    }
-    uint32_t word = 0;
-    if (fetch_guest(v, v->arch->rip, &word, plain_length) == plain_length && word == plain)
-        exit->instruction_length = (uint8_t)plain_length;
-    else
-        exit->instruction_length = (uint8_t)decoded_length(v, opcode);
-    if (likely(exit->instruction_length))
-        return true;
-    exit->reason = EXIT_HANDLED;
-    return false;
-}
+#define ENCODING(plain_bytes, bytes_mask, code, size) \
+    {.plain = (plain_bytes), .mask = (bytes_mask), .opcode = (code), .length = (size)}
+static const struct svm_encoding vmmcall = ENCODING(0xd9010f, 0xffffff, 0x0f01, 3);
+static const struct svm_encoding xsetbv = ENCODING(0xd1010f, 0xffffff, 0x0f01, 3);
+static const struct svm_encoding cpuid = ENCODING(0xa20f, 0xffff, 0x0fa2, 2);
+static const struct svm_encoding rdmsr = ENCODING(0x320f, 0xffff, 0x0f32, 2);
+static const struct svm_encoding wrmsr = ENCODING(0x300f, 0xffff, 0x0f30, 2);
+static const struct svm_encoding wbinvd = ENCODING(0x090f, 0xffff, 0x0f09, 2);
+static const struct svm_encoding invd = ENCODING(0x080f, 0xffff, 0x0f08, 2);
+static const struct svm_encoding hlt = ENCODING(0xf4, 0xff, 0xf4, 1);
 
 static void exit_io(struct vmcb *vmcb, struct vmexit *exit)
 {
@@ -109,7 +76,7 @@ static void exit_cr8(struct vcpu *v, struct vmexit *exit)
     struct instruction instruction;
     size_t count = fetch_guest(v, v->arch->rip, bytes, sizeof(bytes));
     exit->reason = EXIT_HANDLED;
-    if (!decode(bytes, count, code_size(vmcb_of(v)), &instruction))
+    if (!decode(bytes, count, svm_code_size(vmcb_of(v)), &instruction))
         return;
     if (instruction.opcode != 0x0f20 && instruction.opcode != 0x0f22)
         return;
@@ -121,7 +88,7 @@ static void exit_cr8(struct vcpu *v, struct vmexit *exit)
     exit->cr.clts = exit->cr.lmsw = false;
 }
 
-static void exit_other(struct vcpu *v, struct vmexit *exit)
+static __attribute__((noinline)) void exit_other(struct vcpu *v, struct vmexit *exit)
 {
     struct vmcb *vmcb = vmcb_of(v);
     switch (vmcb->exit_code) {
@@ -153,16 +120,16 @@ static void exit_other(struct vcpu *v, struct vmexit *exit)
         exit->error_code = 0;
         break;
     case SVM_EXIT_WBINVD:
-        if (find_length(v, exit, 0x090f, 2, 0x0f09))
+        if (svm_find_length(v, exit, &wbinvd))
             exit->reason = EXIT_WBINVD;
         break;
     case SVM_EXIT_INVD:
-        if (find_length(v, exit, 0x080f, 2, 0x0f08))
+        if (svm_find_length(v, exit, &invd))
             exit->reason = EXIT_WBINVD;
         break;
     case SVM_EXIT_XSETBV:
         exit->cpl = vmcb->cpl;
-        if (find_length(v, exit, 0xd1010f, 3, 0x0f01))
+        if (svm_find_length(v, exit, &xsetbv))
             exit->reason = EXIT_XSETBV;
         break;
     case SVM_EXIT_SHUTDOWN:
@@ -191,10 +158,10 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
     struct vmcb *vmcb = vmcb_of(v);
     switch (vmcb->exit_code) {
     case SVM_EXIT_VMMCALL:
-        if (find_length(v, exit, 0xd9010f, 3, 0x0f01)) {
+        if (svm_find_length(v, exit, &vmmcall)) {
             exit->reason = EXIT_HYPERCALL;
             exit->cpl = vmcb->cpl;
-            exit->code64 = code_size(vmcb) == 8;
+            exit->code64 = svm_code64(vmcb);
         }
         break;
     case SVM_EXIT_INTR:
@@ -204,19 +171,19 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
         exit->reason = EXIT_INTERRUPT_WINDOW;
         break;
     case SVM_EXIT_CPUID:
-        if (find_length(v, exit, 0xa20f, 2, 0x0fa2))
+        if (svm_find_length(v, exit, &cpuid))
             exit->reason = EXIT_CPUID;
         break;
     case SVM_EXIT_MSR:
         if (vmcb->exit_info1) {
-            if (find_length(v, exit, 0x300f, 2, 0x0f30))
+            if (svm_find_length(v, exit, &wrmsr))
                 exit->reason = EXIT_WRMSR;
-        } else if (find_length(v, exit, 0x320f, 2, 0x0f32)) {
+        } else if (svm_find_length(v, exit, &rdmsr)) {
             exit->reason = EXIT_RDMSR;
         }
         break;
     case SVM_EXIT_HLT:
-        if (find_length(v, exit, 0xf4, 1, 0xf4))
+        if (svm_find_length(v, exit, &hlt))
             exit->reason = EXIT_HLT;
         break;
     case SVM_EXIT_IOIO:
@@ -259,7 +226,9 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
     a->rflags = vmcb->rflags;
     a->gpr[RSP] = vmcb->rsp;
     a->gpr[RAX] = vmcb->rax;
-    svm_requeue(v);
+    vmcb->event_injection = 0;
+    if (unlikely(vmcb->exit_int_info & EVENT_VALID))
+        svm_requeue(v);
     exit->code = vmcb->exit_code;
     exit_reason(v, exit);
 }

@@ -4,6 +4,7 @@
 
 #include "../guest/guest.h"
 #include "vmcb.h"
+#include <x86/msr.h>
 
 extern bool svm_has_next_rip; /* the processor stores where the next instruction begins */
 
@@ -12,12 +13,34 @@ static inline struct vmcb *vmcb_of(const struct vcpu *v)
     return v->arch->svm.vmcb;
 }
 
+/* Bytes of the default size where CS:RIP points: 8 stands for 64-bit mode. */
+static inline bool svm_code64(const struct vmcb *vmcb)
+{
+    return vmcb->cs.attributes & SEGMENT_L && vmcb->efer & EFER_LMA;
+}
+static inline unsigned svm_code_size(const struct vmcb *vmcb)
+{
+    return svm_code64(vmcb) ? 8 : vmcb->cs.attributes & SEGMENT_DB ? 4 : 2;
+}
+
 /* svm.c: another ASID for v on this CPU, so that nothing it translated before counts. */
 void svm_new_asid(struct vcpu *v);
 /* exit.c */
 void svm_run(struct vcpu *v, struct vmexit *exit);
 /* enter.asm */
 void svm_enter(struct arch_vcpu *vcpu, maddr_t vmcb, maddr_t host_vmcb);
+
+/* An instruction that exits: its bytes without prefixes, first one lowest, and its opcode as in struct instruction. */
+struct svm_encoding {
+    uint32_t plain, mask;
+    uint16_t opcode; /* 0x0f01 stands for the whole group, whose third byte the exit code implies */
+    uint8_t length;
+};
+/*
+ * length.c: exit->instruction_length of the instruction at RIP. False: the instruction is not there any more (another vCPU
+ * changed the page); the guest runs on and meets what is there now.
+ */
+bool svm_find_length(struct vcpu *v, struct vmexit *exit, const struct svm_encoding *encoding);
 
 /* state.c */
 void svm_get_segment(const struct vcpu *v, enum segment_name which, struct segment *segment);
@@ -33,7 +56,7 @@ bool svm_set_msr(struct vcpu *v, uint32_t index, uint64_t value);
 void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
 bool svm_interruptible(const struct vcpu *v, bool nmi);
 void svm_want_window(struct vcpu *v, bool on);
-/* After an exit: what it interrupted goes in again at the next entry. */
+/* The exit interrupted the delivery of an event, which goes in again at the next entry. */
 void svm_requeue(struct vcpu *v);
 /* The guest reached the IRET of its NMI handler. */
 void svm_nmi_done(struct vcpu *v);
