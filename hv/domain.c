@@ -279,8 +279,11 @@ static __attribute__((noreturn)) void leave_with_dom0(uint8_t code)
     static const char *const reason[] = {"power off", "reboot", "suspend", "crash", "watchdog", "soft reset"};
 
     printk(LOG_WARNING "dom0 shut down: %s\n", code < ARRAY_SIZE(reason) ? reason[code] : "unknown reason");
-    if (code == SHUTDOWN_crash)
+    if (code == SHUTDOWN_crash) {
         domain_dump();
+        if (current->domain == dom0)
+            arch_vcpu_dump(current);
+    }
     machine_shutdown(code == SHUTDOWN_poweroff ? MACHINE_POWEROFF : MACHINE_REBOOT);
 }
 
