@@ -12,11 +12,12 @@
 #include <hv/cpu.h>
 #include <hv/dom0.h>
 #include <hv/domain.h>
-#include <hv/elf.h>
 #include <hv/frame.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
 #include <hv/sched.h>
+#include <lib/acpi.h>
+#include <lib/elf.h>
 #include <lib/number.h>
 #include <lib/string.h>
 #include <xen/arch-x86/hvm/start_info.h>
@@ -162,13 +163,18 @@ static INIT_CODE bool overlaps(uint64_t start, uint64_t count, uint64_t other, u
     return start < other + other_count && other < start + count;
 }
 
+static INIT_CODE uint64_t kernel_frames(const struct elf_image *kernel)
+{
+    return DIV_ROUND_UP(kernel->end, PAGE_SIZE) - (kernel->start >> PAGE_SHIFT);
+}
+
 /* count frames of dom0's between 1 MiB and 4 GiB that hold neither its kernel nor a module. 0: there are none. */
 static INIT_CODE uint64_t find_room(const struct boot_info *info, const struct elf_image *kernel, uint64_t count)
 {
     for (unsigned i = 0; i < range_count; i++) {
         uint64_t at = MAX(ranges[i].start, MIB >> PAGE_SHIFT);
-        if (overlaps(at, count, kernel->start >> PAGE_SHIFT, (kernel->end - kernel->start) >> PAGE_SHIFT))
-            at = kernel->end >> PAGE_SHIFT;
+        if (overlaps(at, count, kernel->start >> PAGE_SHIFT, kernel_frames(kernel)))
+            at = (kernel->start >> PAGE_SHIFT) + kernel_frames(kernel);
         for (unsigned m = 1; m < info->modules; m++) {
             uint64_t start = info->module[m].start.v >> PAGE_SHIFT;
             uint64_t length = DIV_ROUND_UP(info->module[m].size, PAGE_SIZE);
@@ -231,14 +237,14 @@ static INIT_CODE void *dom0_memory(uint64_t address)
 
 static INIT_CODE void load_kernel(const struct elf_image *kernel)
 {
-    if (!owned(kernel->start >> PAGE_SHIFT, (kernel->end - kernel->start) >> PAGE_SHIFT))
+    if (!owned(kernel->start >> PAGE_SHIFT, kernel_frames(kernel)))
         boot_fail("dom0: its kernel wants %#lx-%#lx, which is not free RAM of dom0; give a larger dom0_mem= (now %lu MiB)",
                   kernel->start, kernel->end, dom0_mem / MIB);
-    for (unsigned i = 0; i < kernel->segments; i++) {
-        const struct elf_segment *s = &kernel->segment[i];
-        char *to = dom0_memory(s->paddr);
-        memcpy(to, kernel->data + s->offset, s->file_size);
-        memset(to + s->file_size, 0, s->memory_size - s->file_size);
+    for (unsigned i = 0; i < kernel->segment_count; i++) {
+        const struct elf_segment *segment = &kernel->segments[i];
+        char *to = dom0_memory(segment->address);
+        memcpy(to, segment->data, segment->file_size);
+        memset(to + segment->file_size, 0, segment->memory_size - segment->file_size);
     }
 }
 
@@ -256,7 +262,7 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
     size_t size = sizeof(struct hvm_start_info) + strlen(info->module[0].cmdline) + 64;
     for (unsigned i = 1; i < info->modules; i++)
         size += sizeof(struct hvm_modlist_entry) + strlen(info->module[i].cmdline) + 16;
-    size += dom0->memory_map_entries * sizeof(struct hvm_memmap_table_entry);
+    size += dom0->memory_map_entries * sizeof(struct hvm_memmap_table_entry) + acpi_size(dom0->max_vcpus);
 
     uint64_t room = find_room(info, kernel, DIV_ROUND_UP(size, PAGE_SIZE)) << PAGE_SHIFT;
     if (!room)
@@ -285,6 +291,8 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
         struct hvm_memmap_table_entry entry = {.addr = e->addr, .size = e->size, .type = e->type};
         place(&at, &entry, sizeof entry);
     }
+    start.rsdp_paddr = at;
+    acpi_write(dom0_memory(at), at, dom0->max_vcpus, dom0->max_vcpus);
     memcpy(dom0_memory(room), &start, sizeof start);
     return room;
 }
@@ -317,9 +325,9 @@ INIT_CODE void dom0_build(const struct boot_info *info)
                   "module2 line (GRUB)");
     const struct boot_module *module = &info->module[0];
     static struct elf_image kernel INIT_DATA;
-    const char *error = elf_parse(mfn_to_virt(maddr_to_mfn(module->start)), module->size, &kernel);
-    if (error)
-        boot_fail("dom0: the first boot module cannot be its kernel: %s", error);
+    static struct why why INIT_DATA;
+    if (!elf_parse(mfn_to_virt(maddr_to_mfn(module->start)), module->size, &kernel, &why))
+        boot_fail("dom0: the first boot module has to be its kernel: %s", why.text);
 
     if (!dom0_mem)
         dom0_mem = MIN((frames_total() << PAGE_SHIFT) / 4, DOM0_DEFAULT_MAX);
@@ -330,10 +338,10 @@ INIT_CODE void dom0_build(const struct boot_info *info)
     load_kernel(&kernel);
     make_memory_map(info);
     uint64_t start_info = make_start_info(info, &kernel);
-    arch_vcpu_pvh_entry(dom0->vcpu[0], kernel.entry, (uint32_t)start_info);
+    arch_vcpu_pvh_entry(dom0->vcpu[0], (uint32_t)kernel.entry, (uint32_t)start_info);
     vcpu_wake(dom0->vcpu[0], VCPU_DOWN);
     frame_add_range(maddr_to_mfn(module->start), DIV_ROUND_UP(module->size, PAGE_SIZE));
-    printk(LOG_INFO "dom0: %u MiB, %u vCPUs, kernel at %#lx-%#lx, entry %#x, %u more modules\n",
+    printk(LOG_INFO "dom0: %u MiB, %u vCPUs, kernel at %#lx-%#lx, entry %#lx, %u more modules\n",
            (unsigned)((uint64_t)dom0->total_pages * PAGE_SIZE / MIB), dom0->max_vcpus, kernel.start, kernel.end,
            kernel.entry, info->modules - 1);
 }

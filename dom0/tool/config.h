@@ -9,7 +9,7 @@
 #include <xen/sched.h>
 
 #include "syntax.h"
-#include "why.h"
+#include <lib/why.h>
 
 enum action { ACTION_DESTROY, ACTION_RESTART, ACTION_RENAME_RESTART, ACTION_PRESERVE };
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <xen/xen.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 /* CPU 0: flat 32-bit protected mode without paging at entry, EBX = start_info; the others wait to be started.
  */

@@ -14,7 +14,7 @@
 #include <xen/xen.h>
 #include <xen/arch-x86/hvm/start_info.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 #define HOLE_START      0xfc000000ull
 #define HOLE_END        (1ull << 32)

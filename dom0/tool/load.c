@@ -5,7 +5,7 @@
  */
 #include <lib/string.h>
 
-#include "acpi.h"
+#include <lib/acpi.h>
 #include "format.h"
 #include "load.h"
 #include "xen.h"

@@ -2,7 +2,7 @@
  * locking. */
 #include <lib/string.h>
 
-#include "acpi.h"
+#include <lib/acpi.h>
 #include "format.h"
 #include "plan.h"
 #include "xen.h"

@@ -8,7 +8,7 @@
 #include <dom0/below.h>
 
 #include "config.h"
-#include "elf.h"
+#include <lib/elf.h>
 #include "layout.h"
 
 struct plan {

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 struct cfg_value {
     const char *text;        /* number as written, or string without quotes; NULL for a list */

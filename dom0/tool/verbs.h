@@ -8,7 +8,7 @@
 #include <dom0/below.h>
 #include <dom0/tool.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 enum status { DONE = 0, FAILED = 1, USAGE = 2 };
 

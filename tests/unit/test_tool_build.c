@@ -1,4 +1,4 @@
-/* sources: dom0/tool/[a-z]*.c lib/number.c tests/unit/tool_below.c */
+/* sources: dom0/tool/[a-z]*.c lib/number.c lib/why.c lib/elf.c lib/acpi.c tests/unit/tool_below.c */
 /* Making and ending domains: what lies where, what is undone when any one step fails, what follows when a
  * guest ends. */
 #include <setjmp.h>
@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lib/string.h>
-#include "../../dom0/tool/acpi.h"
+#include <lib/acpi.h>
 #include "../../dom0/tool/domain.h"
 #include "../../dom0/tool/plan.h"
 #include "tool_below.h"
-#include <cmocka.h> /* after tool/why.h, whose fail() it makes a macro of */
+#include <cmocka.h> /* after lib/why.h, whose fail() it makes a macro of */
 
 static uint8_t kernel[1024];
 static size_t kernel_size;

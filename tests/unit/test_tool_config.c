@@ -1,4 +1,4 @@
-/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c dom0/tool/why.c */
+/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c */
 /* sources: lib/number.c tests/unit/tool_below.c */
 /* Guests' configurations: xl.cfg's syntax, what the keys mean, and every mistake told with its place. */
 #include <setjmp.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include "../../dom0/tool/config.h"
 #include "../../dom0/tool/format.h"
-#include <cmocka.h> /* after tool/why.h, whose fail() it makes a macro of */
+#include <cmocka.h> /* after lib/why.h, whose fail() it makes a macro of */
 #include "tool_below.h"
 
 static struct why why;

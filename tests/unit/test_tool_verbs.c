@@ -1,4 +1,4 @@
-/* sources: dom0/tool/[a-z]*.c lib/number.c tests/unit/tool_below.c */
+/* sources: dom0/tool/[a-z]*.c lib/number.c lib/why.c lib/elf.c lib/acpi.c tests/unit/tool_below.c */
 /* The verbs: what they print, and that each one meets wrong arguments with one line and the right status. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include "../../dom0/tool/verbs.h"
 #include "tool_below.h"
-#include <cmocka.h> /* after tool/why.h, whose fail() it makes a macro of */
+#include <cmocka.h> /* after lib/why.h, whose fail() it makes a macro of */
 
 static uint8_t kernel[1024];
 

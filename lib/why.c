@@ -1,9 +1,9 @@
-/* One-line reasons (why.h). The only state is the buffer for errors without a name; no locking. */
+/* One-line reasons (lib/why.h). The only state is the buffer for errors without a name; no locking. */
 #include <lib/printf.h>
 #include <stddef.h>
 #include <xen/errno.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 bool fail(struct why *why, const char *format, ...)
 {

@@ -1,5 +1,5 @@
 /*
- * Reads an ELF kernel (elf.h). No state, no locking.
+ * Reads an ELF kernel (lib/elf.h). No state, no locking.
  *
  * Both classes are read into the 64-bit structures first, so that the checks are written once. The layouts
  * are those of the System V ABI, chapter "Object files".
@@ -7,7 +7,7 @@
 #include <lib/string.h>
 #include <xen/elfnote.h>
 
-#include "elf.h"
+#include <lib/elf.h>
 
 #define PT_LOAD   1
 #define PT_NOTE   4

@@ -1,12 +1,12 @@
 /*
- * ACPI tables for a PVH domain (acpi.h). No state, no locking.
+ * ACPI tables for a PVH domain (lib/acpi.h). No state, no locking.
  *
  * The tables lie behind each other in one buffer; struct tables is its fixed part, the MADT's entries follow.
  */
 #include <lib/string.h>
 #include <stdbool.h>
 
-#include "acpi.h"
+#include <lib/acpi.h>
 
 #define PACKED __attribute__((packed))
 

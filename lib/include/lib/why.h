@@ -4,8 +4,8 @@
  * Functions that can fail take a struct why and return false after filling it; the verb prints it behind its
  * name.
  */
-#ifndef TOOL_WHY_H
-#define TOOL_WHY_H
+#ifndef LIB_WHY_H
+#define LIB_WHY_H
 
 #include <stdbool.h>
 

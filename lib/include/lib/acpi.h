@@ -2,8 +2,8 @@
  * The ACPI tables of a PVH domain (ACPI 6.3, chapter 5): RSDP, XSDT, FADT, MADT, DSDT. Nothing else exists in
  * such a machine: no fixed hardware, no legacy devices, no PCI.
  */
-#ifndef TOOL_ACPI_H
-#define TOOL_ACPI_H
+#ifndef LIB_ACPI_H
+#define LIB_ACPI_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -3,14 +3,14 @@
  * XEN_ELFNOTE_PHYS32_ENTRY (xen/elfnote.h) gives. 32-bit and 64-bit little-endian x86 files. Pure functions:
  * the file is not trusted, every offset is checked against its size.
  */
-#ifndef TOOL_ELF_H
-#define TOOL_ELF_H
+#ifndef LIB_ELF_H
+#define LIB_ELF_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "why.h"
+#include <lib/why.h>
 
 #define ELF_MAX_SEGMENTS 16
 
