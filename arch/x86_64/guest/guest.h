@@ -15,14 +15,16 @@ struct vmcb;
 struct vlapic;
 struct xsave_area;
 struct cpuid_table;
-/* The way through the guest's page tables to the page of code that exited last (svm/length.c). */
-struct svm_code_path {
-    uint64_t page; /* linear address >> 12; 0: none */
-    uint64_t cr3, epoch;
+/* A page of the guest's linear memory and the way through its page tables that leads there (guest/known_page.h). */
+struct known_page {
+    uint64_t page; /* linear address >> 12 */
+    uint64_t cr3, epoch; /* epoch 0: none */
     const uint64_t *entry[4];
     uint64_t value[4];
-    const uint8_t *code;
+    char *data;
+    bool writable; /* by a kernel, and marked dirty already */
 };
+#define KNOWN_PAGES 8
 
 struct gfn_cache_entry {
     uint64_t tag;  /* gfn + 1, 0: empty */
@@ -45,7 +47,7 @@ struct arch_vcpu {
             uint64_t asid_generation; /* of asid_cpu's counter; 0: needs a new ASID */
             struct cpu *asid_cpu;
             uint64_t exit_rip;        /* RIP of the last exit, to see that software moved it */
-            struct svm_code_path code;
+            struct known_page code;   /* that exited last */
             bool nmi_masked;          /* from an NMI's injection to the guest's IRET */
         } svm;
         struct {
@@ -86,6 +88,7 @@ struct arch_vcpu {
 
     /* Translations used by guest memory accesses; emptied when the domain's tlb_epoch moved. */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
+    struct known_page known[KNOWN_PAGES]; /* where hypercall arguments were of late */
     uint64_t gfn_cache_epoch;
 };
 

@@ -3,13 +3,15 @@
  *
  * Every access is a section between guest_access_begin() and guest_access_end(), in which pages found through the p2m
  * cannot go away; no lock is taken. The current vCPU's pages are remembered in its gfn_cache for as long as the domain's
- * tlb_epoch stays: an entry that disappears raises the epoch before its frame can be reused. Hypercall arguments and the
- * page tables that lead to them are mostly found there.
+ * tlb_epoch stays: an entry that disappears raises the epoch before its frame can be reused. Page tables are mostly found
+ * there; and hypercall arguments in the few pages whose whole way is remembered (known_page.h).
  */
 #include "guest_access.h"
 #include <hv/frame.h>
+#include <x86/msr.h>
 #include <xen/errno.h>
 #include <lib/string.h>
+#include "known_page.h"
 
 static bool readable(enum p2m_type type)
 {
@@ -57,6 +59,11 @@ void *gfn_page(struct vcpu *v, gfn_t gfn, bool writable)
     if (likely(entry->tag == gfn.v + 1 && entry->writable >= writable))
         return (void *)entry->page;
     return find_page(v, gfn, writable, entry);
+}
+
+static bool in_long_mode(const struct vcpu *v)
+{
+    return vendor->get_register(v, REG_EFER) & EFER_LMA;
 }
 
 /* --- through the guest's page tables ----------------------------------------------------------------------------- */
@@ -114,27 +121,56 @@ static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer,
     return result;
 }
 
-static int copy_hypercall_argument(gva_t address, void *buffer, size_t size, uint32_t access)
+/* One of the pages where arguments were of late, if that is where size bytes at address are; otherwise NULL. */
+static inline char *known_argument(const struct vcpu *v, uint64_t address, size_t size, bool write)
+{
+    const struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
+    if ((address & ~PAGE_MASK) + size > PAGE_SIZE || (write && !k->writable) || !in_long_mode(v))
+        return NULL;
+    return known_page_at(v, k, vendor->get_register(v, REG_CR3), address);
+}
+
+static __attribute__((noinline)) int copy_by_walking(struct vcpu *v, gva_t address, void *buffer, size_t size, bool write)
 {
     uint32_t error_code;
     size_t done;
+    if (copy_linear(v, address, buffer, size, write ? ACCESS_WRITE : ACCESS_READ, &error_code, &done) != WALK_OK)
+        return -XEN_EFAULT;
 
-    return copy_linear(current, address, buffer, size, access, &error_code, &done) == WALK_OK ? 0 : -XEN_EFAULT;
+    struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
+    if (in_long_mode(v)) {
+        guest_section_begin(v);
+        known_page_learn(v, k, vendor->get_register(v, REG_CR3), address.v);
+        guest_access_end();
+    }
+    return 0;
+}
+
+static int copy_hypercall_argument(gva_t address, void *buffer, size_t size, bool write)
+{
+    struct vcpu *v = current;
+
+    guest_access_begin(v->domain);
+    char *known = known_argument(v, address.v, size, write);
+    if (likely(known))
+        transfer(known, buffer, size, write);
+    guest_access_end();
+    return likely(known) ? 0 : copy_by_walking(v, address, buffer, size, write);
 }
 
 int copy_from_guest(void *to, gva_t from, size_t size)
 {
-    return copy_hypercall_argument(from, to, size, ACCESS_READ);
+    return copy_hypercall_argument(from, to, size, false);
 }
 
 int copy_to_guest(gva_t to, const void *from, size_t size)
 {
-    return copy_hypercall_argument(to, (void *)from, size, ACCESS_WRITE);
+    return copy_hypercall_argument(to, (void *)from, size, true);
 }
 
 int clear_guest(gva_t to, size_t size)
 {
-    return copy_hypercall_argument(to, NULL, size, ACCESS_WRITE);
+    return copy_hypercall_argument(to, NULL, size, true);
 }
 
 enum walk_result guest_linear_access(struct vcpu *v, gva_t address, void *buffer, size_t size, uint32_t access,
