@@ -170,6 +170,11 @@ int main(void)
         {"page_give_take", give_and_take},
     };
     prepare();
+    char loop[32];
+    if (pvh_option("loop", loop, sizeof loop)) /* for ever, under a profiler's eyes */
+        for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
+            while (!strcmp(loop, operations[i].name))
+                operations[i].operation();
     uint64_t floor = measure(nothing);
     for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
         pvh_printf("BENCH %s %lu\n", operations[i].name, measure(operations[i].operation) - floor);
