@@ -11,10 +11,8 @@ INIT_CODE void pvh_read(const void *from)
     boot_info.protocol = "PVH";
     if (info->cmdline_paddr)
         boot_info.cmdline = boot_text(boot_pointer(info->cmdline_paddr));
-    if (info->rsdp_paddr) {
-        boot_info.rsdp_address = info->rsdp_paddr;
+    if (info->rsdp_paddr)
         memcpy(boot_info.rsdp, boot_pointer(info->rsdp_paddr), sizeof boot_info.rsdp);
-    }
     const struct hvm_modlist_entry *module = boot_pointer(info->modlist_paddr);
     for (uint32_t i = 0; i < info->nr_modules; i++)
         boot_add_module(module[i].paddr, module[i].paddr + module[i].size,

@@ -16,6 +16,15 @@
 #define DEFAULT_LAPIC 0xfee00000ull
 
 struct acpi_info acpi;
+static maddr_t xsdt INIT_DATA, rsdt INIT_DATA; /* 0: none */
+
+struct acpi_header {
+    char signature[4];
+    uint32_t length;
+    uint8_t revision, checksum;
+    char oem_id[6], oem_table_id[8];
+    uint32_t oem_revision, creator_id, creator_revision;
+} __attribute__((packed));
 
 struct rsdp {
     char signature[8];
@@ -31,7 +40,7 @@ struct rsdp {
 
 #define RSDP_1_SIZE 20
 
-static bool checksum_right(const void *p, size_t size)
+static INIT_CODE bool checksum_right(const void *p, size_t size)
 {
     uint8_t sum = 0;
     for (const uint8_t *b = p; size--; b++)
@@ -53,7 +62,6 @@ static INIT_CODE const struct rsdp *search(uint64_t start, uint64_t size)
     for (uint64_t at = 0; area && at + sizeof(struct rsdp) <= size; at += 16) {
         const struct rsdp *r = (const struct rsdp *)(area + at);
         if (rsdp_good(r)) {
-            acpi.rsdp = MADDR(start + at);
             return r;
         }
     }
@@ -64,7 +72,6 @@ static INIT_CODE const struct rsdp *find_rsdp(void)
 {
     if (boot_info.rsdp[0]) {
         const struct rsdp *given = (const struct rsdp *)boot_info.rsdp;
-        acpi.rsdp = MADDR(boot_info.rsdp_address);
         if (rsdp_good(given))
             return given;
     }
@@ -74,7 +81,7 @@ static INIT_CODE const struct rsdp *find_rsdp(void)
 }
 
 /* The table at that address, mapped as a whole; NULL when its length or checksum is wrong. */
-static const struct acpi_header *table_at(maddr_t where)
+static INIT_CODE const struct acpi_header *table_at(maddr_t where)
 {
     const struct acpi_header *table = where.v ? map_firmware(where, sizeof *table) : NULL;
     if (!table || table->length < sizeof *table || table->length > 1u << 24)
@@ -84,26 +91,24 @@ static const struct acpi_header *table_at(maddr_t where)
     return table;
 }
 
-const struct acpi_header *acpi_table(unsigned index, maddr_t *where)
+/* The index-th table of the XSDT or RSDT, whatever it is. NULL past the last. */
+static INIT_CODE const struct acpi_header *listed_table(unsigned index)
 {
-    bool wide = acpi.xsdt.v != 0;
-    const struct acpi_header *directory = table_at(wide ? acpi.xsdt : acpi.rsdt);
-    size_t entry_size = wide ? 8 : 4;
+    const struct acpi_header *directory = table_at(xsdt.v ? xsdt : rsdt);
+    size_t entry_size = xsdt.v ? 8 : 4;
     if (!directory || index >= (directory->length - sizeof *directory) / entry_size)
         return NULL;
     uint64_t address = 0;
     memcpy(&address, (const char *)(directory + 1) + index * entry_size, entry_size);
-    *where = MADDR(address);
-    const struct acpi_header *table = map_firmware(MADDR(address), sizeof *table);
-    return table && map_firmware(MADDR(address), table->length) ? table : NULL;
+    return map_firmware(MADDR(address), sizeof(struct acpi_header));
 }
 
-const struct acpi_header *acpi_find(const char *signature, unsigned index)
+/* The first table with that signature that is whole. */
+static INIT_CODE const struct acpi_header *find_table(const char *signature)
 {
-    maddr_t where;
     const struct acpi_header *table;
-    for (unsigned i = 0; (table = acpi_table(i, &where)); i++)
-        if (!memcmp(table->signature, signature, 4) && checksum_right(table, table->length) && index-- == 0)
+    for (unsigned i = 0; (table = listed_table(i)); i++)
+        if (!memcmp(table->signature, signature, 4) && (table = table_at(virt_to_maddr(table))))
             return table;
     return NULL;
 }
@@ -114,7 +119,6 @@ struct madt {
     struct acpi_header header;
     uint32_t lapic, flags;
 } __attribute__((packed));
-#define MADT_PCAT_COMPAT 1u
 
 struct madt_entry {
     uint8_t type, length;
@@ -189,13 +193,12 @@ static INIT_CODE void read_madt_entry(const struct madt_entry *e)
 
 static INIT_CODE void read_madt(void)
 {
-    const struct madt *madt = (const struct madt *)acpi_find("APIC", 0);
+    const struct madt *madt = (const struct madt *)find_table("APIC");
     acpi.lapic = MADDR(madt ? madt->lapic : DEFAULT_LAPIC);
     if (!madt) {
         printk(LOG_WARNING "ACPI: no MADT: one CPU, no IO-APIC\n");
         return;
     }
-    acpi.has_8259 = madt->flags & MADT_PCAT_COMPAT;
     const char *end = (const char *)madt + madt->header.length;
     for (const char *p = (const char *)(madt + 1); p + 2 <= end;) {
         const struct madt_entry *e = (const struct madt_entry *)p;
@@ -244,37 +247,30 @@ struct fadt {
     uint64_t x_facs, x_dsdt;
 } __attribute__((packed));
 _Static_assert(offsetof(struct fadt, reset) == 116 && offsetof(struct fadt, x_dsdt) == 140, "ACPI 5.2.9");
-#define FADT_1_SIZE           116u
-#define FADT_RESET_SUPPORTED  (1u << 10)
-#define FADT_TIMER_32BIT      (1u << 8)
-#define FADT_HARDWARE_REDUCED (1u << 20)
+#define FADT_1_SIZE          116u
+#define FADT_RESET_SUPPORTED (1u << 10)
+#define FADT_TIMER_32BIT     (1u << 8)
 
 static INIT_CODE void read_fadt(void)
 {
     struct fadt f = {0};
-    const struct acpi_header *table = acpi_find("FACP", 0);
+    const struct acpi_header *table = find_table("FACP");
     if (!table || table->length < FADT_1_SIZE) {
         printk(LOG_WARNING "ACPI: no FADT: no power-off, no PM timer\n");
         return;
     }
     memcpy(&f, table, MIN(table->length, sizeof f));
-    acpi.has_fadt = true;
-    acpi.sci_irq = f.sci_irq;
     acpi.smi_command = f.smi_command;
     acpi.acpi_enable = f.acpi_enable;
-    acpi.pm1a_event = (uint16_t)f.pm1a_event;
-    acpi.pm1b_event = (uint16_t)f.pm1b_event;
     acpi.pm1a_control = (uint16_t)f.pm1a_control;
     acpi.pm1b_control = (uint16_t)f.pm1b_control;
     acpi.pm_timer = (uint16_t)f.pm_timer;
     acpi.pm_timer_32bit = f.flags & FADT_TIMER_32BIT;
-    acpi.hw_reduced = f.flags & FADT_HARDWARE_REDUCED;
     acpi.reset_supported = f.flags & FADT_RESET_SUPPORTED && table->length >= offsetof(struct fadt, arm_boot);
     acpi.reset.space = f.reset.space;
     acpi.reset.address = f.reset.address;
     acpi.reset.value = f.reset_value;
     acpi.dsdt = MADDR(f.x_dsdt ? f.x_dsdt : f.dsdt);
-    acpi.facs = MADDR(f.x_facs ? f.x_facs : f.facs);
 }
 
 /*
@@ -321,11 +317,11 @@ struct mcfg_entry {
 
 static INIT_CODE void read_hpet_and_mcfg(void)
 {
-    const struct hpet_table *hpet = (const struct hpet_table *)acpi_find("HPET", 0);
+    const struct hpet_table *hpet = (const struct hpet_table *)find_table("HPET");
     if (hpet && hpet->header.length >= sizeof *hpet && hpet->base.space == 0)
         acpi.hpet = MADDR(hpet->base.address);
 
-    const struct acpi_header *mcfg = acpi_find("MCFG", 0);
+    const struct acpi_header *mcfg = find_table("MCFG");
     const struct mcfg_entry *entry = (const struct mcfg_entry *)((const char *)mcfg + sizeof *mcfg + 8);
     for (; mcfg && (const char *)(entry + 1) <= (const char *)mcfg + mcfg->length; entry++) {
         if (acpi.mcfgs == ACPI_MAX_SEGMENTS)
@@ -341,11 +337,10 @@ INIT_CODE void acpi_init(void)
 {
     const struct rsdp *rsdp = find_rsdp();
     if (rsdp) {
-        acpi.revision = rsdp->revision;
-        acpi.rsdt = MADDR(rsdp->rsdt);
-        acpi.xsdt = MADDR(rsdp->revision >= 2 ? rsdp->xsdt : 0);
-        if (acpi.xsdt.v && !table_at(acpi.xsdt))
-            acpi.xsdt = MADDR(0);
+        rsdt = MADDR(rsdp->rsdt);
+        xsdt = MADDR(rsdp->revision >= 2 ? rsdp->xsdt : 0);
+        if (xsdt.v && !table_at(xsdt))
+            xsdt = MADDR(0);
     } else {
         printk(LOG_WARNING "ACPI: no RSDP found\n");
     }

@@ -56,30 +56,19 @@ static INIT_CODE void detect_identity(struct cpu_features *f)
         r = cpuid(0x80000002 + i, 0);
         memcpy(f->brand + 16 * i, &r, 16);
     }
-    f->phys_bits = 36;
-    f->virt_bits = 48;
-    if (f->max_extended_leaf >= 0x80000008) {
-        uint32_t sizes = cpuid(0x80000008, 0).eax;
-        f->phys_bits = sizes & 0xff;
-        f->virt_bits = sizes >> 8 & 0xff;
-    }
+    f->phys_bits = f->max_extended_leaf >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 }
 
 static INIT_CODE void detect_basic(struct cpu_features *f)
 {
     struct cpuid r = cpuid(1, 0);
-    f->clflush_size = (r.ebx >> 8 & 0xff) * 8;
     f->vmx = r.ecx & BIT(5);
-    f->pcid = r.ecx & BIT(17);
     f->x2apic = r.ecx & BIT(21);
     f->tsc_deadline = r.ecx & BIT(24);
     f->xsave = r.ecx & BIT(26);
-    f->avx = r.ecx & BIT(28);
-    f->rdrand = r.ecx & BIT(30);
     f->hypervisor = r.ecx & BIT(31);
     f->mce = r.edx & BIT(7);
     f->mtrr = r.edx & BIT(12);
-    f->pge = r.edx & BIT(13);
     f->mca = r.edx & BIT(14);
     f->pat = r.edx & BIT(16);
 
@@ -90,16 +79,11 @@ static INIT_CODE void detect_basic(struct cpu_features *f)
     f->rdtscp = r.edx & BIT(27);
     if (f->max_extended_leaf >= 0x80000007)
         f->invariant_tsc = cpuid(0x80000007, 0).edx & BIT(8);
-    if (f->xsave && f->max_leaf >= 13) {
-        uint32_t eax = cpuid(13, 1).eax;
-        f->xsaveopt = eax & BIT(0);
-        f->xsavec = eax & BIT(1);
-        f->xsaves = eax & BIT(3);
-    }
+    if (f->xsave && f->max_leaf >= 13)
+        f->xsaveopt = cpuid(13, 1).eax & BIT(0);
     if (f->max_leaf >= 7) {
         r = cpuid(7, 0);
         f->fsgsbase = r.ebx & BIT(0);
-        f->tsc_adjust = r.ebx & BIT(1);
         f->smep = r.ebx & BIT(7);
         f->invpcid = r.ebx & BIT(10);
         f->smap = r.ebx & BIT(20);

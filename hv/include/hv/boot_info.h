@@ -41,9 +41,8 @@ struct boot_info {
     const char *protocol; /* "multiboot 2" ... */
     const char *loader;
     const char *cmdline;
-    bool efi;              /* started by UEFI: no VGA text, RSDP comes with the boot information */
-    uint8_t rsdp[36];      /* copy of the RSDP, all zero: search the BIOS area */
-    uint64_t rsdp_address; /* where it is in memory, 0: not known */
+    bool efi;         /* started by UEFI: no VGA text, RSDP comes with the boot information */
+    uint8_t rsdp[36]; /* copy of the RSDP, all zero: search the BIOS area */
 
     /* Sorted, no overlaps, neighbours of one type merged; RAM is page aligned. */
     struct memory_region region[BOOT_MAX_REGIONS];

@@ -14,12 +14,11 @@ struct cpu_features {
     char vendor_name[13], brand[49];
     uint32_t family, model, stepping;
     uint32_t max_leaf, max_extended_leaf;
-    uint8_t phys_bits, virt_bits;
-    uint8_t clflush_size;
+    uint8_t phys_bits;
 
-    bool nx, page1g, pge, pat, mtrr, mce, mca;
-    bool x2apic, tsc_deadline, invariant_tsc, tsc_adjust, rdtscp;
-    bool xsave, xsaveopt, xsavec, xsaves, fsgsbase, smep, smap, umip, pcid, invpcid, rdrand, avx;
+    bool nx, page1g, pat, mtrr, mce, mca;
+    bool x2apic, tsc_deadline, invariant_tsc, rdtscp;
+    bool xsave, xsaveopt, fsgsbase, smep, smap, umip, invpcid;
     bool vmx, svm, hypervisor;
 
     /* What the guest side can use against leaks between guests (mitigations=off clears them all). */
