@@ -234,6 +234,11 @@ uint64_t arch_vcpu_rip(const struct vcpu *v)
     return 0;
 }
 
+void arch_vcpu_dump(struct vcpu *v)
+{
+    (void)v;
+}
+
 const char *arch_capabilities(void)
 {
     return "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_64";
