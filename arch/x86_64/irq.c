@@ -36,13 +36,6 @@ uint8_t irq_alloc_vector(irq_fn *fn, void *arg)
     return found;
 }
 
-void irq_free_vector(uint8_t vector)
-{
-    spin_lock(&irq_lock);
-    irq_set_handler(vector, NULL, NULL);
-    spin_unlock(&irq_lock);
-}
-
 void irq_dispatch(uint8_t vector)
 {
     if (vector < VECTOR_DYNAMIC || vector == VECTOR_SPURIOUS)

@@ -1,6 +1,6 @@
 /*
  * IO-APICs (82093AA; x86/ioapic.h). The registers of one are reached through an index and a data window, so
- * each access takes ioapic_lock: dom0's requests come from any CPU.
+ * each access takes ioapic_lock.
  */
 #include <hv/lock.h>
 #include <hv/panic.h>
@@ -12,24 +12,20 @@
 
 #define IOREGSEL            0x00
 #define IOWIN               0x10
-#define IOEOI               0x40
 #define REGISTER_VERSION    0x01
 #define REGISTER_ENTRY(pin) (0x10 + 2 * (pin))
 #define ENTRY_LOW           (1u << 13)
-#define ENTRY_REMOTE_IRR    (1u << 14)
 #define ENTRY_LEVEL         (1u << 15)
 #define ENTRY_MASKED        (1u << 16)
-#define VERSION_WITH_EOI    0x20
 
 struct ioapic {
     char *registers;
-    uint32_t gsi_base, pins, version;
+    uint32_t gsi_base, pins;
 };
 
 static struct ioapic ioapics[ACPI_MAX_IOAPICS];
-static uint32_t ioapic_count, gsi_count;
+static uint32_t ioapic_count;
 static spinlock_t ioapic_lock = SPINLOCK_INIT(LOCK_DEVICE);
-static uint64_t reserved[4]; /* bit per GSI that the hypervisor uses itself */
 
 static uint32_t read(const struct ioapic *io, uint32_t r)
 {
@@ -65,19 +61,12 @@ INIT_CODE void ioapic_init(void)
             printk(LOG_WARNING "IO-APIC %u does not answer\n", acpi.ioapic[i].id);
             continue;
         }
-        io->version = version & 0xff;
         io->pins = (version >> 16 & 0xff) + 1;
         io->gsi_base = acpi.ioapic[i].gsi_base;
         for (uint32_t pin = 0; pin < io->pins; pin++)
             write(io, REGISTER_ENTRY(pin), ENTRY_MASKED);
-        gsi_count = MAX(gsi_count, io->gsi_base + io->pins);
         ioapic_count++;
     }
-}
-
-uint32_t ioapic_gsi_count(void)
-{
-    return gsi_count;
 }
 
 bool ioapic_route(uint32_t gsi, const struct ioapic_route *route)
@@ -90,61 +79,7 @@ bool ioapic_route(uint32_t gsi, const struct ioapic_route *route)
     spin_lock(&ioapic_lock);
     write(io, REGISTER_ENTRY(pin), low | ENTRY_MASKED); /* never half of the old and half of the new */
     write(io, REGISTER_ENTRY(pin) + 1, route->apic_id << 24);
-    if (!route->masked)
-        write(io, REGISTER_ENTRY(pin), low);
+    write(io, REGISTER_ENTRY(pin), low);
     spin_unlock(&ioapic_lock);
     return true;
-}
-
-bool ioapic_mask(uint32_t gsi, bool masked)
-{
-    uint32_t pin;
-    const struct ioapic *io = find(gsi, &pin);
-    if (!io)
-        return false;
-    spin_lock(&ioapic_lock);
-    uint32_t low = read(io, REGISTER_ENTRY(pin));
-    write(io, REGISTER_ENTRY(pin), masked ? low | ENTRY_MASKED : low & ~ENTRY_MASKED);
-    spin_unlock(&ioapic_lock);
-    return true;
-}
-
-bool ioapic_remote_irr(uint32_t gsi)
-{
-    uint32_t pin;
-    const struct ioapic *io = find(gsi, &pin);
-    if (!io)
-        return false;
-    spin_lock(&ioapic_lock);
-    bool irr = read(io, REGISTER_ENTRY(pin)) & ENTRY_REMOTE_IRR;
-    spin_unlock(&ioapic_lock);
-    return irr;
-}
-
-void ioapic_eoi(uint32_t gsi, uint8_t vector)
-{
-    uint32_t pin;
-    const struct ioapic *io = find(gsi, &pin);
-    if (!io)
-        return;
-    spin_lock(&ioapic_lock);
-    if (io->version >= VERSION_WITH_EOI) {
-        mmio_write32(io->registers + IOEOI, vector);
-    } else { /* switching to edge and back clears remote IRR */
-        uint32_t low = read(io, REGISTER_ENTRY(pin));
-        write(io, REGISTER_ENTRY(pin), (low & ~ENTRY_LEVEL) | ENTRY_MASKED);
-        write(io, REGISTER_ENTRY(pin), low);
-    }
-    spin_unlock(&ioapic_lock);
-}
-
-bool ioapic_gsi_reserved(uint32_t gsi)
-{
-    return gsi < 256 && reserved[gsi / 64] >> gsi % 64 & 1;
-}
-
-void ioapic_reserve_gsi(uint32_t gsi)
-{
-    if (gsi < 256)
-        reserved[gsi / 64] |= 1ull << gsi % 64;
 }

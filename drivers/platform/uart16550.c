@@ -64,6 +64,7 @@ struct uart {
     bool buffered; /* started, and not synchronous just now */
     bool dead;
     bool interrupt_seen;
+    uint8_t enabled; /* what the chip interrupts for */
     struct timer poll;
     spinlock_t lock;
     uint32_t start, end, lost; /* of the buffer; positions only rise */
@@ -163,12 +164,21 @@ static void put_synchronously(struct uart *u, char c)
     outb(u->config.port + RBR, (uint8_t)c);
 }
 
-/* Moves buffered text to the chip as long as it takes some. */
+static void enable_interrupts(struct uart *u, uint8_t which)
+{
+    if (u->enabled != which)
+        outb(u->config.port + IER, which);
+    u->enabled = which;
+}
+
+/* Moves buffered text to the chip as long as it takes some. The transmitter interrupts only while more waits.
+ */
 static void fill_fifo_locked(struct uart *u)
 {
     while (u->start != u->end && inb(u->config.port + LSR) & LSR_EMPTY)
         for (unsigned i = 0; i < FIFO_SIZE && u->start != u->end; i++)
             outb(u->config.port + RBR, (uint8_t)u->buffer[u->start++ % BUFFER_SIZE]);
+    enable_interrupts(u, IER_RECEIVE | (u->start != u->end ? IER_TRANSMIT : 0));
 }
 
 static void put(struct uart *u, char c)
@@ -250,10 +260,10 @@ static INIT_CODE void uart_start_input(struct uart *u)
     uint8_t vector = irq_alloc_vector(uart_interrupt, u);
     struct ioapic_route route = {
         .vector = vector, .apic_id = boot_cpu.apic_id, .level = isa.level, .low = isa.low};
-    if (u->config.irq && vector && ioapic_route(isa.gsi, &route))
-        ioapic_reserve_gsi(isa.gsi);
+    if (u->config.irq && vector)
+        ioapic_route(isa.gsi, &route);
     outb(u->config.port + MCR, MCR_DTR_RTS | MCR_OUT2);
-    outb(u->config.port + IER, IER_RECEIVE | IER_TRANSMIT);
+    enable_interrupts(u, IER_RECEIVE);
     u->started = u->buffered = true;
     timer_init(&u->poll, poll, u);
     timer_set(&u->poll, time_now() + POLL_PERIOD);

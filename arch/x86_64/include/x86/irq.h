@@ -22,7 +22,6 @@ typedef void irq_fn(uint8_t vector, void *arg);
 void irq_set_handler(uint8_t vector, irq_fn *fn, void *arg);
 /* A vector of the dynamic range with that handler; 0 when none is left. */
 uint8_t irq_alloc_vector(irq_fn *fn, void *arg);
-void irq_free_vector(uint8_t vector);
 /* Called by the stubs and by vendor code that took the vector from a VM exit. */
 void irq_dispatch(uint8_t vector);
 
