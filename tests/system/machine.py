@@ -18,7 +18,7 @@ PROMPT = "dom0# "
 SLOWNESS = {"amd": 1, "intel": 6}
 PATIENCE = float(os.environ.get("PATIENCE", "2"))
 OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
-BEGUN = re.compile(r"(\r+|\x1b[\[(]?[0-9;?]*)?$")  # at the end: what may mean more when the next characters come
+BEGUN = re.compile(r"(\r+|\x1b[\[(]?[0-9;?]*)?\Z")  # at the end: what may mean more when the next characters come
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x07\r\0]")
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
@@ -154,19 +154,19 @@ class Machine:
         self.wait(re.escape(command) + r" *\n", 5)
         return self.wait("^" + PROMPT, timeout).strip("\n")
 
-    def until(self, command, pattern, timeout=10):
-        """Repeats a command until its output has the pattern; returns that output."""
+    def until(self, command, pattern, timeout=10, wanted=True):
+        """Repeats a command until its output has the pattern, or, with wanted=False, no longer has it."""
         limit = time.monotonic() + timeout * SLOWNESS[self.vendor] * PATIENCE
         while True:
             output = self.run(command)
-            if re.search(pattern, output, re.M):
+            if bool(re.search(pattern, output, re.M)) == wanted:
                 return output
             if time.monotonic() > limit:
-                raise Failed(f"{command!r} never showed {pattern!r} but:\n{output}")
+                raise Failed(f"{command!r} {'never showed' if wanted else 'went on to show'} {pattern!r}:\n{output}")
 
     def until_gone(self, name, timeout=10):
         """Until no domain has that name any more."""
-        self.until("list", rf"\A((?!{name} )[^\n]*\n?)*\Z", timeout)
+        self.until("list", f"^{name} ", timeout, wanted=False)
 
     def free_kib(self, expected=None):
         """Memory that no domain has, from the debug key m. With expected: waits a little until it is that."""
