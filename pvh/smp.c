@@ -9,7 +9,7 @@
 #include <pvh/memory.h>
 #include "internal.h"
 
-#define TRAMPOLINE    0x8000ull /* kept out of the free pages with all of the first MiB */
+#define LOW_END       0xa0000ull /* where RAM below 1 MiB ends at the latest; none of it is in the free pages */
 #define AP_STACK      16384
 #define ICR_INIT      0x4500u /* INIT, level asserted */
 #define ICR_STARTUP   0x4600u
@@ -131,13 +131,28 @@ static bool wait_until_up(uint64_t ns)
     return true;
 }
 
+/* The highest page of RAM from which a CPU can start, which all use in turn; 0: there is none. */
+static uint64_t trampoline_page(void)
+{
+    struct hvm_memmap_table_entry entry;
+    uint64_t page = 0;
+    for (unsigned i = 0; memory_map_entry(i, &entry); i++) {
+        uint64_t end = entry.addr + entry.size < LOW_END ? entry.addr + entry.size : LOW_END;
+        end &= ~(PAGE_SIZE - 1);
+        if (entry.type == XEN_HVM_MEMMAP_TYPE_RAM && end >= entry.addr + PAGE_SIZE && end - PAGE_SIZE > page)
+            page = end - PAGE_SIZE;
+    }
+    return page;
+}
+
 bool smp_start(uint32_t apic_id_of_cpu, void (*fn)(void *arg), void *arg)
 {
     char *stack = page_alloc(AP_STACK / PAGE_SIZE + 1);
-    if (!stack || cpu_count == SMP_MAX_CPUS || event_init())
+    uint64_t trampoline = trampoline_page();
+    if (!stack || !trampoline || cpu_count == SMP_MAX_CPUS || event_init())
         return false;
     apic_init();
-    memcpy((void *)TRAMPOLINE, smp_trampoline, (size_t)(smp_trampoline_end - smp_trampoline));
+    memcpy((void *)trampoline, smp_trampoline, (size_t)(smp_trampoline_end - smp_trampoline));
     smp_boot.stack = stack + PAGE_SIZE + AP_STACK;
     smp_boot.enter = ap_main;
     starting.fn = fn;
@@ -148,9 +163,9 @@ bool smp_start(uint32_t apic_id_of_cpu, void (*fn)(void *arg), void *arg)
     uint64_t target = (uint64_t)apic_id_of_cpu << 32;
     apic_icr(target | ICR_INIT);
     wait_until_up(SIPI_AFTER_NS);
-    apic_icr(target | ICR_STARTUP | TRAMPOLINE >> PAGE_SHIFT);
+    apic_icr(target | ICR_STARTUP | trampoline >> PAGE_SHIFT);
     if (wait_until_up(SIPI_AFTER_NS))
         return true;
-    apic_icr(target | ICR_STARTUP | TRAMPOLINE >> PAGE_SHIFT);
+    apic_icr(target | ICR_STARTUP | trampoline >> PAGE_SHIFT);
     return wait_until_up(START_TIME_NS);
 }
