@@ -1,6 +1,11 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/hvm_op.c hv/platform_op.c hv/vcpu_op.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c
+ * hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c
+ * hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c
+ * hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/hvm_op.c
+ * hv/platform_op.c hv/vcpu_op.c */
 /* cflags: -pthread */
-/* The toolstack's side: domctl, sysctl, HVM parameters; the life of a domain from its creation to its last page. */
+/* The toolstack's side: domctl, sysctl, HVM parameters; the life of a domain from its creation to its last
+ * page. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +32,8 @@ static struct xen_domctl *op = (struct xen_domctl *)fake_guest;
 static struct xen_sysctl *sop = (struct xen_sysctl *)fake_guest;
 static char *buffer = fake_guest + 4096;
 
-/* --- what this test needs of the machine besides the fakes -------------------------------------------------------- */
+/* --- what this test needs of the machine besides the fakes
+ * -------------------------------------------------------- */
 
 static const char context[] = "\x02\0\x01\0\x04\0\0\0abcd\x02\0\0\0\x03\0\0\0xyz\0\0\0\0\0\0\0";
 static unsigned contexts_set;
@@ -90,7 +96,8 @@ void console_ring_clear(void)
 {
 }
 
-/* --- helpers ------------------------------------------------------------------------------------------------------ */
+/* --- helpers
+ * ------------------------------------------------------------------------------------------------------ */
 
 static int64_t domctl_as(struct vcpu *v, uint32_t cmd, domid_t id)
 {
@@ -133,7 +140,8 @@ static int64_t create_with(size_t offset, uint32_t value)
 }
 #define CREATE_WITH(field, value) create_with(offsetof(struct xen_domctl_createdomain, field), value)
 
-/* --- tests -------------------------------------------------------------------------------------------------------- */
+/* --- tests
+ * -------------------------------------------------------------------------------------------------------- */
 
 static void test_who_and_how(void **state)
 {
@@ -301,7 +309,8 @@ static void test_vcpus(void **state)
     assert_int_equal(domctl(XEN_DOMCTL_getvcpuaffinity, guest->id), -XEN_ESRCH);
 
     struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
-    *s = (struct xen_domctl_scheduler_op){.sched_id = XEN_SCHEDULER_CREDIT2, .cmd = XEN_DOMCTL_SCHEDOP_getinfo};
+    *s = (struct xen_domctl_scheduler_op){.sched_id = XEN_SCHEDULER_CREDIT2,
+                                          .cmd = XEN_DOMCTL_SCHEDOP_getinfo};
     assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), 0);
     assert_int_equal(s->u.credit2.weight, 256);
     s->cmd = XEN_DOMCTL_SCHEDOP_putinfo;
@@ -411,8 +420,9 @@ static void test_params(void **state)
     assert_int_equal(param(cv, HVMOP_set_param, guest->id, HVM_PARAM_TIMER_MODE, 9), -XEN_EINVAL);
     struct xen_hvm_pagetable_dying *dying = (struct xen_hvm_pagetable_dying *)fake_guest;
     dying->domid = DOMID_SELF;
-    assert_int_equal(fake_hypercall(gv, __HYPERVISOR_hvm_op, HVMOP_pagetable_dying, (uint64_t)(uintptr_t)dying, 0, 0),
-                     -XEN_EINVAL);
+    assert_int_equal(
+        fake_hypercall(gv, __HYPERVISOR_hvm_op, HVMOP_pagetable_dying, (uint64_t)(uintptr_t)dying, 0, 0),
+        -XEN_EINVAL);
 }
 
 static void test_platform(void **state)
@@ -432,9 +442,11 @@ static void test_platform(void **state)
     p->cmd = XENPF_settime64;
     p->u.settime64.secs = ~0ull;
     assert_int_equal(fake_hypercall(cv, __HYPERVISOR_platform_op, at, 0, 0, 0), -XEN_EINVAL);
-    assert_int_equal(fake_hypercall(gv, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, at, 0, 0), -XEN_ENOSYS);
+    assert_int_equal(fake_hypercall(gv, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, at, 0, 0),
+                     -XEN_ENOSYS);
     assert_int_equal(fake_hypercall(cv, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, at, 0, 0), 0);
-    assert_int_equal(fake_hypercall(cv, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, 8, 0, 0), -XEN_EFAULT);
+    assert_int_equal(fake_hypercall(cv, __HYPERVISOR_physdev_op, PHYSDEVOP_pci_device_add, 8, 0, 0),
+                     -XEN_EFAULT);
 }
 
 static int64_t register_info(struct vcpu *v, uint32_t id, uint64_t gfn, uint32_t offset)
@@ -480,11 +492,16 @@ static int boot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who_and_how), cmocka_unit_test(test_bad_configs),
-        cmocka_unit_test(test_vcpus),       cmocka_unit_test(test_contexts),
-        cmocka_unit_test(test_sysctls),     cmocka_unit_test(test_params),
-        cmocka_unit_test(test_platform),    cmocka_unit_test(test_life),
-        cmocka_unit_test(test_vcpu_info),   cmocka_unit_test(test_many_lives),
+        cmocka_unit_test(test_who_and_how),
+        cmocka_unit_test(test_bad_configs),
+        cmocka_unit_test(test_vcpus),
+        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_sysctls),
+        cmocka_unit_test(test_params),
+        cmocka_unit_test(test_platform),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_vcpu_info),
+        cmocka_unit_test(test_many_lives),
         cmocka_unit_test(test_create_without_memory),
     };
     return cmocka_run_group_tests(tests, boot, NULL);

@@ -1,4 +1,6 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c
+ * hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c
+ * hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c */
 /* cflags: -pthread */
 /* Machine frames: what is taken comes back, counts are right, nobody sees another's data. */
 #include <pthread.h>
@@ -130,8 +132,11 @@ static void test_scrub(void **state)
 static void test_scrub_reused_id(void **state)
 {
     (void)state;
-    struct xen_domctl_createdomain config = {
-        .max_vcpus = 1, .max_evtchn_port = 10, .max_grant_frames = 1, .max_maptrack_frames = 1, .grant_opts = 1};
+    struct xen_domctl_createdomain config = {.max_vcpus = 1,
+                                             .max_evtchn_port = 10,
+                                             .max_grant_frames = 1,
+                                             .max_maptrack_frames = 1,
+                                             .grant_opts = 1};
     struct domain *first, *second;
     assert_int_equal(domain_create(77, &config, false, &first), 0);
     assert_int_equal(domain_create(77, &config, false, &second), -XEN_EEXIST);
@@ -258,11 +263,16 @@ static int boot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_orders),      cmocka_unit_test(test_buddies_join),
-        cmocka_unit_test(test_limit),       cmocka_unit_test(test_alloc_at),
-        cmocka_unit_test(test_references),  cmocka_unit_test(test_scrub),
-        cmocka_unit_test(test_scrub_reused_id), cmocka_unit_test(test_frames_keep_domain),
-        cmocka_unit_test(test_shared_pages), cmocka_unit_test(test_heap),
+        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_buddies_join),
+        cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_alloc_at),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_scrub),
+        cmocka_unit_test(test_scrub_reused_id),
+        cmocka_unit_test(test_frames_keep_domain),
+        cmocka_unit_test(test_shared_pages),
+        cmocka_unit_test(test_heap),
         cmocka_unit_test(test_race),
     };
     return cmocka_run_group_tests(tests, boot, NULL);

@@ -1,4 +1,7 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c
+ * hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c
+ * hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c
+ * hv/gnttab_map.c hv/gnttab_copy.c */
 /* cflags: -pthread */
 /* Grant tables: mapping, copying, hostile tables and handles, deaths in the middle. */
 #include <pthread.h>
@@ -13,11 +16,11 @@
 #include <hv/hypercall.h>
 #include "fake/fake.h"
 
-#define GRANT(v, op, a, count) \
+#define GRANT(v, op, a, count)                                                                               \
     fake_hypercall(v, __HYPERVISOR_grant_table_op, (op), (uint64_t)(uintptr_t)(a), (count), 0)
-#define PAGE  100 /* where the granter has the page that it grants */
-#define PLACE 200 /* where the mapper maps it */
-#define REF   9
+#define PAGE   100 /* where the granter has the page that it grants */
+#define PLACE  200 /* where the mapper maps it */
+#define REF    9
 #define IN_USE (GTF_permit_access | GTF_reading | GTF_writing)
 
 static struct domain *granter, *mapper;
@@ -37,7 +40,8 @@ static void offer(unsigned ref, uint16_t flags)
 static int map(uint64_t gfn, unsigned ref, uint32_t flags, grant_handle_t *handle)
 {
     struct gnttab_map_grant_ref *op = memset(fake_guest, 0, sizeof *op);
-    *op = (struct gnttab_map_grant_ref){.host_addr = gfn << 12, .flags = flags, .ref = ref, .dom = granter->id};
+    *op =
+        (struct gnttab_map_grant_ref){.host_addr = gfn << 12, .flags = flags, .ref = ref, .dom = granter->id};
     assert_int_equal(GRANT(mv, GNTTABOP_map_grant_ref, op, 1), 0);
     *handle = op->handle;
     return op->status;
@@ -225,7 +229,8 @@ static void *scribble(void *arg)
     uint32_t *word = (uint32_t *)entry(granter, REF);
     (void)arg;
     for (uint32_t i = 0; !stop; i++)
-        __atomic_store_n(word, (uint32_t)mapper->id << 16 | GTF_permit_access | (i & 0xfe00), __ATOMIC_RELAXED);
+        __atomic_store_n(word, (uint32_t)mapper->id << 16 | GTF_permit_access | (i & 0xfe00),
+                         __ATOMIC_RELAXED);
     return NULL;
 }
 

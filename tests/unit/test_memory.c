@@ -1,4 +1,7 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/memory.c hv/memory_map.c hv/memory_physmap.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c
+ * hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c
+ * hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c
+ * hv/gnttab_map.c hv/gnttab_copy.c hv/memory.c hv/memory_map.c hv/memory_physmap.c */
 /* cflags: -pthread */
 /* memory_op: what each operation does to the guest-physical map, and what hostile arguments do not. */
 #include <setjmp.h>
@@ -212,7 +215,8 @@ static void test_move(void **state)
     assert_int_equal(d->total_pages, 0);
 
     struct xen_add_to_physmap *a = ARGUMENT(struct xen_add_to_physmap);
-    *a = (struct xen_add_to_physmap){.domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_range, .size = 2, .idx = ~0ull};
+    *a = (struct xen_add_to_physmap){
+        .domid = DOMID_SELF, .space = XENMAPSPACE_gmfn_range, .size = 2, .idx = ~0ull};
     assert_int_equal(MEMORY(v, XENMEM_add_to_physmap, a), -XEN_EOVERFLOW);
     assert_int_equal(MEMORY(v, XENMEM_add_to_physmap | 3 << 6, a), -XEN_EILSEQ);
     assert_int_equal(MEMORY(v, XENMEM_add_to_physmap | 0x10000 << 6, a), -XEN_EDOM);
