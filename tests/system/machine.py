@@ -19,6 +19,7 @@ SLOWNESS = {"amd": 1, "intel": 6}
 PATIENCE = float(os.environ.get("PATIENCE", "2"))
 OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
 BEGUN = re.compile(r"(\r+|\x1b[\[(]?[0-9;?]*)?\Z")  # at the end: what may mean more when the next characters come
+NOISE = r"(?:\((?:hospes|d\d+v\d+)\)[^\n]*\n)*"
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x07\r\0]")
 
 sys.path.insert(0, os.path.join(ROOT, "scripts"))
@@ -148,11 +149,15 @@ class Machine:
     def send(self, text):
         self.child.send(text)
 
+    def type(self, command):
+        """Types a line and waits until it was echoed; a line of the hypervisor's may come in between anywhere."""
+        self.send(command + "\r")
+        self.wait(NOISE.join(re.escape(c) for c in command) + NOISE + r" *\n", 5)
+
     def run(self, command, timeout=10):
         """Types a command at dom0's prompt; returns what it printed."""
-        self.send(command + "\r")
-        self.wait(re.escape(command) + r" *\n", 5)
-        return self.wait("^" + PROMPT, timeout).strip("\n")
+        self.type(command)
+        return re.sub(NOISE, "", self.wait("^" + PROMPT, timeout)).strip("\n")
 
     def until(self, command, pattern, timeout=10, wanted=True):
         """Repeats a command until its output has the pattern, or, with wanted=False, no longer has it."""

@@ -31,8 +31,7 @@ def start(machine, name):
 def join(machine, name, timeout=60):
     """Until the domain is built it has no console to join."""
     machine.until("list", rf"^{name} .* (r-|-b|--)---- ", timeout)
-    machine.send(f"console {name}\r")
-    machine.wait(f"console {name} *\n")
+    machine.type(f"console {name}")
     machine.send("\r")
     machine.wait(PROMPT, timeout)
 
@@ -43,8 +42,7 @@ def leave(machine):
 
 
 def inside(machine, command, timeout=10):
-    machine.send(command + "\r")
-    machine.wait(re.escape(command) + r" *\n")
+    machine.type(command)
     return machine.wait(PROMPT, timeout).strip()
 
 

@@ -20,8 +20,7 @@ MACHINE = {"smp": 2}
 def bystander_is_well(machine):
     if "bystander" not in machine.run("list"):
         machine.run("create bystander.cfg")
-    machine.send("console bystander\r")
-    machine.wait("console bystander *\n")
+    machine.type("console bystander")
     machine.send("w")
     machine.wait("^alive w$")
     machine.send("\x1d")
