@@ -5,30 +5,11 @@
 ; state is loaded until the host's is back, so that no interrupt or NMI handler meets the guest's GS. IF is set over VMRUN
 ; because that is what lets physical interrupts end guest mode.
 %include "offsets.inc"
+%include "arch/x86_64/guest/registers.inc"
 %include "arch/x86_64/guest/rsb.inc"
 
 extern cpu_features
 global svm_enter
-
-%macro LOAD 2
-    mov %1, [rdi + VCPU_GPR + 8 * %2]
-%endmacro
-%macro SAVE 2
-    mov [rax + VCPU_GPR + 8 * %2], %1
-%endmacro
-%macro EACH 1 ; but for RAX and RSP, which VMRUN switches; RDI last
-    %1 rcx, 1
-    %1 rdx, 2
-    %1 rbx, 3
-    %1 rbp, 5
-    %1 rsi, 6
-    %assign n 8
-    %rep 8
-        %1 r %+ n, n
-        %assign n n + 1
-    %endrep
-    %1 rdi, 7
-%endmacro
 
 section .text
 svm_enter:
@@ -57,14 +38,7 @@ svm_enter:
     je .filled
     FILL_RSB
 .filled:
-    xor ecx, ecx ; nothing of the guest's is left for speculation to start from
-    xor edx, edx
-    xor esi, esi
-    xor edi, edi
-    xor r8d, r8d
-    xor r9d, r9d
-    xor r10d, r10d
-    xor r11d, r11d
+    CLEAR_SCRATCH
     add rsp, 16
     pop r15
     pop r14

@@ -256,16 +256,15 @@ static __attribute__((noinline)) void prepare(struct vcpu *v)
 }
 
 /* The guest's debug registers are in the CPU: its DR6 goes in and out too, and MOV DR need not exit. */
-static bool enter(struct vcpu *v)
+static __attribute__((noinline)) bool enter_debugged(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
 
-    vmx_set_primary(v, a->dr_loaded ? a->vmx.controls & ~PRIMARY_MOV_DR : a->vmx.controls | PRIMARY_MOV_DR);
-    if (likely(!a->dr_loaded))
-        return vmx_enter(a, a->vmx.launched);
+    vmx_set_primary(v, a->vmx.controls & ~PRIMARY_MOV_DR);
     asm volatile("mov %0, %%db6" : : "r"(a->vmx.dr6));
-    bool entered = vmx_enter(a, a->vmx.launched);
+    bool entered = vmx_enter(a);
     asm volatile("mov %%db6, %0" : "=r"(a->vmx.dr6));
+    vmx_set_primary(v, a->vmx.controls | PRIMARY_MOV_DR);
     return entered;
 }
 
@@ -292,7 +291,7 @@ void vmx_run(struct vcpu *v, struct vmexit *exit)
     if (a->gpr[RSP] != a->vmx.exit_rsp)
         vmcs_write(VMCS_GUEST_RSP, a->gpr[RSP]);
 
-    bool entered = enter(v);
+    bool entered = unlikely(a->dr_loaded) ? enter_debugged(v) : vmx_enter(a);
 
     a->vmx.exit_rip = a->rip = vmcs_read(VMCS_GUEST_RIP);
     a->vmx.exit_rflags = a->rflags = vmcs_read(VMCS_GUEST_RFLAGS);

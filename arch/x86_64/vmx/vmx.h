@@ -34,9 +34,20 @@ const char *vmx_controls_probe(void);
 
 /* exit.c */
 void vmx_run(struct vcpu *v, struct vmexit *exit);
-/* enter.asm: false: the processor refused the VMCS. vmx_exit is where exits arrive. */
-bool vmx_enter(struct arch_vcpu *vcpu, bool launched);
+/* enter.asm. vmx_exit is where exits arrive. */
+void vmx_enter_stub(void);
 void vmx_exit(void);
+/* False: the processor refused the VMCS. The compiler saves what it needs of the registers, once. */
+static inline bool vmx_enter(struct arch_vcpu *vcpu)
+{
+    bool entered;
+    uint64_t launched = vcpu->vmx.launched;
+    asm volatile("call vmx_enter_stub"
+                 : "=a"(entered), "+D"(vcpu), "+S"(launched)
+                 :
+                 : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+    return entered;
+}
 
 /* state.c */
 void vmx_get_segment(const struct vcpu *v, enum segment_name which, struct segment *segment);
