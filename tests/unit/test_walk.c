@@ -38,10 +38,12 @@ static uint64_t get_register(const struct vcpu *v, enum guest_register which)
 static const struct vendor_ops ops = {.get_register = get_register};
 const struct vendor_ops *vendor = &ops;
 
-void *gfn_page(struct vcpu *v, gfn_t gfn, bool writable)
+const struct gfn_cache_entry *gfn_find(struct vcpu *v, gfn_t gfn)
 {
+    static struct gfn_cache_entry entry;
     (void)v;
-    return gfn.v < PAGES && !(writable && read_only) ? page[gfn.v] : NULL;
+    entry = (struct gfn_cache_entry){.page = (char *)page[gfn.v % PAGES], .writable = !read_only};
+    return gfn.v < PAGES ? &entry : NULL;
 }
 
 static gpa_t gpa;

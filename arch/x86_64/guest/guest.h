@@ -9,29 +9,35 @@
 
 #include <hv/arch/p2m.h>
 #include <hv/domain.h>
+#include "p2m_format.h"
 #include "vendor.h"
 
 struct vmcb;
 struct vlapic;
 struct xsave_area;
 struct cpuid_table;
+/* A guest-physical page that v used of late. Good in epoch, and as long as its entry in the p2m stays the same. */
+struct gfn_cache_entry {
+    uint64_t tag;  /* gfn + 1, 0: empty */
+    uint64_t epoch;
+    struct p2m_slot slot;
+    char *page;
+    bool writable;
+};
+#define GFN_CACHE_SIZE 16
+
 /* A page of the guest's linear memory and the way through its page tables that leads there (guest/known_page.h). */
+#define KNOWN_PAGE_LEVELS 4
 struct known_page {
     uint64_t page; /* linear address >> 12 */
     uint64_t cr3, epoch; /* epoch 0: none */
-    const uint64_t *entry[4];
-    uint64_t value[4];
+    const uint64_t *entry[KNOWN_PAGE_LEVELS];
+    uint64_t value[KNOWN_PAGE_LEVELS];
+    struct p2m_slot backing[KNOWN_PAGE_LEVELS + 1]; /* of the page and its tables */
     char *data;
     bool writable; /* by a kernel, and marked dirty already */
 };
 #define KNOWN_PAGES 8
-
-struct gfn_cache_entry {
-    uint64_t tag;  /* gfn + 1, 0: empty */
-    uint64_t page; /* hypervisor address of the page */
-    bool writable;
-};
-#define GFN_CACHE_SIZE 16
 
 struct arch_vcpu {
     /* Registers; the entry stubs reach them by generated offsets. */
@@ -86,10 +92,9 @@ struct arch_vcpu {
     volatile uint8_t sipi_vector;
     struct vlapic *vlapic;
 
-    /* Translations used by guest memory accesses; emptied when the domain's tlb_epoch moved. */
+    /* Translations used by guest memory accesses. */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
     struct known_page known[KNOWN_PAGES]; /* where hypercall arguments were of late */
-    uint64_t gfn_cache_epoch;
 };
 
 struct arch_domain {

@@ -1,10 +1,11 @@
 /*
  * Reading and writing guest memory. Interface: hv/arch/guest_access.h and guest_access.h.
  *
- * Every access is a section between guest_access_begin() and guest_access_end(), in which pages found through the p2m
- * cannot go away; no lock is taken. The current vCPU's pages are remembered in its gfn_cache for as long as the domain's
- * tlb_epoch stays: an entry that disappears raises the epoch before its frame can be reused. Page tables are mostly found
- * there; and hypercall arguments in the few pages whose whole way is remembered (known_page.h).
+ * Every access is a section between guest_access_begin() and guest_access_end(), in which pages found through
+ * the p2m cannot go away; no lock is taken. The current vCPU's pages are remembered together with where in
+ * the p2m they stand: while the domain's tlb_epoch stays they are good, and afterwards once their entry was
+ * seen to be the same still. Page tables are mostly found there; and hypercall arguments in the few pages
+ * whose whole way is remembered (known_page.h).
  */
 #include "guest_access.h"
 #include <hv/frame.h>
@@ -23,42 +24,40 @@ static bool writable_type(enum p2m_type type)
     return type == P2M_RAM || type == P2M_SHARED || type == P2M_FOREIGN || type == P2M_GRANT_RW;
 }
 
-/* --- the current vCPU's pages ---------------------------------------------------------------------------------- */
+/* --- the current vCPU's pages
+ * ---------------------------------------------------------------------------------- */
 
-void guest_section_begin(struct vcpu *v)
+static __attribute__((noinline)) const struct gfn_cache_entry *gfn_renew(struct vcpu *v, gfn_t gfn,
+                                                                         struct gfn_cache_entry *entry)
 {
-    struct arch_vcpu *a = v->arch;
+    struct domain *d = v->domain;
+    uint64_t epoch = d->arch->tlb_epoch;
 
-    guest_access_begin(v->domain);
-    uint64_t epoch = v->domain->arch->tlb_epoch;
-    if (unlikely(a->gfn_cache_epoch != epoch)) {
-        for (unsigned i = 0; i < GFN_CACHE_SIZE; i++)
-            a->gfn_cache[i].tag = 0;
-        a->gfn_cache_epoch = epoch;
+    if (entry->tag == gfn.v + 1 && READ_ONCE(*entry->slot.at) == entry->slot.value && !d->dying) {
+        entry->epoch = epoch;
+        return entry;
     }
-}
-
-static void *find_page(struct vcpu *v, gfn_t gfn, bool writable, struct gfn_cache_entry *entry)
-{
-    struct p2m_entry found = p2m_lookup(v->domain, gfn);
-
-    if (!readable(found.type) || (writable && !writable_type(found.type)))
+    struct p2m_slot slot;
+    struct p2m_entry found = p2m_lookup_slot(d, gfn, &slot);
+    if (!readable(found.type))
         return NULL;
     *entry = (struct gfn_cache_entry){
         .tag = gfn.v + 1,
-        .page = (uint64_t)mfn_to_virt(found.mfn),
+        .epoch = epoch,
+        .slot = slot,
+        .page = mfn_to_virt(found.mfn),
         .writable = writable_type(found.type),
     };
-    return (void *)entry->page;
+    return entry;
 }
 
-void *gfn_page(struct vcpu *v, gfn_t gfn, bool writable)
+const struct gfn_cache_entry *gfn_find(struct vcpu *v, gfn_t gfn)
 {
     struct gfn_cache_entry *entry = &v->arch->gfn_cache[(gfn.v ^ gfn.v >> 5) % GFN_CACHE_SIZE];
 
-    if (likely(entry->tag == gfn.v + 1 && entry->writable >= writable))
-        return (void *)entry->page;
-    return find_page(v, gfn, writable, entry);
+    if (likely(entry->tag == gfn.v + 1 && entry->epoch == v->domain->arch->tlb_epoch))
+        return entry;
+    return gfn_renew(v, gfn, entry);
 }
 
 static bool in_long_mode(const struct vcpu *v)
@@ -66,13 +65,15 @@ static bool in_long_mode(const struct vcpu *v)
     return vendor->get_register(v, REG_EFER) & EFER_LMA;
 }
 
-/* --- through the guest's page tables ----------------------------------------------------------------------------- */
+/* --- through the guest's page tables
+ * ----------------------------------------------------------------------------- */
 
-enum walk_result guest_translate(struct vcpu *v, gva_t address, uint32_t access, gpa_t *gpa, uint32_t *error_code)
+enum walk_result guest_translate(struct vcpu *v, gva_t address, uint32_t access, gpa_t *gpa,
+                                 uint32_t *error_code)
 {
     struct paging paging = read_paging(v);
 
-    guest_section_begin(v);
+    guest_access_begin(v->domain);
     enum walk_result result = guest_walk(v, &paging, address, access, gpa, error_code);
     guest_access_end();
     return result;
@@ -100,7 +101,7 @@ static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer,
         *error_code = 0;
         return WALK_FAULT;
     }
-    guest_section_begin(v);
+    guest_access_begin(v->domain);
     while (*done < size) {
         uint64_t at = address.v + *done;
         size_t chunk = MIN(size - *done, PAGE_SIZE - (at & ~PAGE_MASK));
@@ -121,29 +122,38 @@ static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer,
     return result;
 }
 
-/* One of the pages where arguments were of late, if that is where size bytes at address are; otherwise NULL. */
-static inline char *known_argument(const struct vcpu *v, uint64_t address, size_t size, bool write)
+/* One of the pages where arguments were of late, if that is where size bytes at address are; otherwise NULL.
+ */
+static inline char *known_argument(struct vcpu *v, uint64_t address, size_t size, bool write)
 {
-    const struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
+    struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
     if ((address & ~PAGE_MASK) + size > PAGE_SIZE || (write && !k->writable) || !in_long_mode(v))
         return NULL;
     return known_page_at(v, k, vendor->get_register(v, REG_CR3), address);
 }
 
-static __attribute__((noinline)) int copy_by_walking(struct vcpu *v, gva_t address, void *buffer, size_t size, bool write)
+static __attribute__((noinline)) int copy_by_walking(struct vcpu *v, gva_t address, void *buffer, size_t size,
+                                                     bool write)
 {
     uint32_t error_code;
     size_t done;
-    if (copy_linear(v, address, buffer, size, write ? ACCESS_WRITE : ACCESS_READ, &error_code, &done) != WALK_OK)
-        return -XEN_EFAULT;
+    char *known = NULL;
 
-    struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
     if (in_long_mode(v)) {
-        guest_section_begin(v);
-        known_page_learn(v, k, vendor->get_register(v, REG_CR3), address.v);
+        struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
+        guest_access_begin(v->domain);
+        if (known_page_learn(v, k, vendor->get_register(v, REG_CR3), address.v))
+            known = known_argument(v, address.v, size, write);
+        if (known)
+            transfer(known, buffer, size, write);
         guest_access_end();
     }
-    return 0;
+    if (known)
+        return 0;
+    return copy_linear(v, address, buffer, size, write ? ACCESS_WRITE : ACCESS_READ, &error_code, &done) ==
+                   WALK_OK
+               ? 0
+               : -XEN_EFAULT;
 }
 
 static int copy_hypercall_argument(gva_t address, void *buffer, size_t size, bool write)
@@ -173,8 +183,8 @@ int clear_guest(gva_t to, size_t size)
     return copy_hypercall_argument(to, NULL, size, true);
 }
 
-enum walk_result guest_linear_access(struct vcpu *v, gva_t address, void *buffer, size_t size, uint32_t access,
-                                     uint32_t *error_code, gva_t *fault)
+enum walk_result guest_linear_access(struct vcpu *v, gva_t address, void *buffer, size_t size,
+                                     uint32_t access, uint32_t *error_code, gva_t *fault)
 {
     size_t done;
     enum walk_result result = copy_linear(v, address, buffer, size, access, error_code, &done);
@@ -195,7 +205,8 @@ size_t fetch_guest(struct vcpu *v, uint64_t rip, void *to, size_t size)
     return done;
 }
 
-/* --- by guest-physical address ------------------------------------------------------------------------------------- */
+/* --- by guest-physical address
+ * ------------------------------------------------------------------------------------- */
 
 static int copy_physical(struct domain *d, gpa_t address, char *buffer, size_t size, bool to_guest)
 {

@@ -1,10 +1,10 @@
 /*
  * The guest-physical map of a domain: one radix tree for EPT and NPT (p2m_format.h has what differs).
  *
- * Interface: hv/arch/p2m.h. Locking: changes under the domain's p2m_lock (LOCK_P2M); readers take none: every change of
- * an entry is one store, and a table stays linked until the domain dies, so a walk that runs at the same time sees the old or
- * the new entry and never a freed table. Nothing looks into the map of a dying domain: that lets p2m_domain_kill()
- * take it apart in steps with one flush before the first.
+ * Interface: hv/arch/p2m.h. Locking: changes under the domain's p2m_lock (LOCK_P2M); readers take none: every
+ * change of an entry is one store, and a table stays linked until the domain dies, so a walk that runs at the
+ * same time sees the old or the new entry and never a freed table. Nothing looks into the map of a dying
+ * domain: that lets p2m_domain_kill() take it apart in steps with one flush before the first.
  */
 #include <hv/arch/vcpu.h>
 #include <hv/domain.h>
@@ -28,7 +28,8 @@ void p2m_set_limits(unsigned order, unsigned address_bits)
     gfn_limit = 1ull << (MIN(address_bits, 48u) - PAGE_SHIFT);
 }
 
-/* --- entries ------------------------------------------------------------------------------------------------- */
+/* --- entries
+ * ------------------------------------------------------------------------------------------------- */
 
 static inline bool is_table(uint64_t entry, unsigned order)
 {
@@ -72,7 +73,8 @@ static inline void write_entry(uint64_t *slot, uint64_t entry)
     __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
 }
 
-/* --- walking ------------------------------------------------------------------------------------------------- */
+/* --- walking
+ * ------------------------------------------------------------------------------------------------- */
 
 /* The lowest slot that decides about gfn, not below *order; *order becomes the slot's. */
 static inline uint64_t *walk(const struct domain *d, gfn_t gfn, unsigned *order)
@@ -92,8 +94,8 @@ static inline uint64_t *walk(const struct domain *d, gfn_t gfn, unsigned *order)
 }
 
 /*
- * A guest may spread its pages as thinly as it likes, but the tables are the hypervisor's memory: enough for all its pages in
- * 4 KiB entries twice over, and some more for grants and foreign pages.
+ * A guest may spread its pages as thinly as it likes, but the tables are the hypervisor's memory: enough for
+ * all its pages in 4 KiB entries twice over, and some more for grants and foreign pages.
  */
 static bool table_allowed(const struct domain *d)
 {
@@ -116,8 +118,8 @@ static void free_table_locked(struct domain *d, uint64_t *table)
 }
 
 /*
- * Puts a table under the slot, which maps nothing or is a large leaf; the table says the same as the slot did, so that no
- * flush is needed.
+ * Puts a table under the slot, which maps nothing or is a large leaf; the table says the same as the slot
+ * did, so that no flush is needed.
  */
 static int split_locked(struct domain *d, uint64_t *slot, unsigned order)
 {
@@ -151,18 +153,27 @@ static uint64_t *walk_create_locked(struct domain *d, gfn_t gfn, unsigned order)
     }
 }
 
-struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
+struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot)
 {
     const struct p2m_entry none = {.mfn = INVALID_MFN, .type = P2M_NONE};
     unsigned order = ORDER_4K;
 
     if (gfn.v >= gfn_limit || d->dying)
         return none;
-    uint64_t entry = READ_ONCE(*walk(d, gfn, &order));
-    return entry ? read_leaf(entry, gfn, order) : none;
+    slot->at = walk(d, gfn, &order);
+    slot->value = READ_ONCE(*slot->at);
+    return slot->value ? read_leaf(slot->value, gfn, order) : none;
 }
 
-/* --- adding -------------------------------------------------------------------------------------------------- */
+struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
+{
+    struct p2m_slot slot;
+
+    return p2m_lookup_slot(d, gfn, &slot);
+}
+
+/* --- adding
+ * -------------------------------------------------------------------------------------------------- */
 
 /* The largest page for which the addresses are aligned and that count frames fill. */
 static unsigned fitting_order(gfn_t gfn, mfn_t mfn, uint64_t count)
@@ -175,10 +186,11 @@ static unsigned fitting_order(gfn_t gfn, mfn_t mfn, uint64_t count)
 }
 
 /*
- * One pass over the range: finds all slots empty (making tables on the way), or fills them. Where a table stands already
- * smaller entries are used; tables are not given back before the domain dies.
+ * One pass over the range: finds all slots empty (making tables on the way), or fills them. Where a table
+ * stands already smaller entries are used; tables are not given back before the domain dies.
  */
-static int add_pass_locked(struct domain *d, gfn_t gfn, mfn_t mfn, uint64_t count, enum p2m_type type, bool commit)
+static int add_pass_locked(struct domain *d, gfn_t gfn, mfn_t mfn, uint64_t count, enum p2m_type type,
+                           bool commit)
 {
     while (count) {
         unsigned order = fitting_order(gfn, mfn, count), reached = order;
@@ -226,7 +238,8 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
     return error;
 }
 
-/* --- removing ------------------------------------------------------------------------------------------------ */
+/* --- removing
+ * ------------------------------------------------------------------------------------------------ */
 
 int p2m_remove_noflush(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old)
 {
@@ -262,8 +275,9 @@ int p2m_remove(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *ol
 }
 
 /*
- * A vCPU publishes using_p2m, then compares tlb_epoch; here tlb_epoch moves first and using_p2m is read after it. So a
- * CPU that is not seen using the map will notice that the epoch moved before it uses an old translation.
+ * A vCPU publishes using_p2m, then compares tlb_epoch; here tlb_epoch moves first and using_p2m is read after
+ * it. So a CPU that is not seen using the map will notice that the epoch moved before it uses an old
+ * translation.
  */
 void p2m_flush(struct domain *d)
 {
@@ -282,7 +296,8 @@ void p2m_flush(struct domain *d)
     }
 }
 
-/* --- life ---------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------- */
 
 int p2m_domain_init(struct domain *d)
 {
@@ -307,8 +322,8 @@ static void put_frames(struct p2m_entry entry, uint64_t count)
 }
 
 /*
- * Drops the references of what one slot (found by walk() down to ORDER_2M) maps at gfn: 2 MiB at most; a table
- * under it is freed. Returns how many frame numbers that covers.
+ * Drops the references of what one slot (found by walk() down to ORDER_2M) maps at gfn: 2 MiB at most; a
+ * table under it is freed. Returns how many frame numbers that covers.
  */
 static uint64_t kill_slot_locked(struct domain *d, uint64_t *slot, gfn_t gfn, unsigned order)
 {
@@ -331,7 +346,8 @@ static uint64_t kill_slot_locked(struct domain *d, uint64_t *slot, gfn_t gfn, un
     return ENTRIES;
 }
 
-/* The tables of the gigabyte, and of the root table's entry, that end just below gfn have nothing left to map. */
+/* The tables of the gigabyte, and of the root table's entry, that end just below gfn have nothing left to
+ * map. */
 static void free_passed_tables_locked(struct domain *d, gfn_t gfn)
 {
     gfn_t last = GFN(gfn.v - 1);

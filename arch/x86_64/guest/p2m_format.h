@@ -29,6 +29,16 @@ struct p2m_format {
 extern const struct p2m_format ept_format, npt_format;
 
 /*
+ * p2m_lookup() that also says where the answer stands. As long as *at is value the answer is the same: the tables stay
+ * where they are until the domain dies, which begins with a new tlb_epoch.
+ */
+struct p2m_slot {
+    const uint64_t *at;
+    uint64_t value;
+};
+struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot);
+
+/*
  * What this machine can do, told by vendor->probe(): the largest page that entries may have, and how many bits of
  * guest-physical address are translated (at most 48).
  */

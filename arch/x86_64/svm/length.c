@@ -19,14 +19,13 @@
 static const uint8_t *walk_to_code(struct vcpu *v, uint64_t rip)
 {
     const struct vmcb *vmcb = vmcb_of(v);
-    guest_section_begin(v); /* the same section: only v's cache of pages is made good */
     if (!svm_code64(vmcb) || vmcb->cr4 & CR4_LA57 || !known_page_learn(v, &v->arch->svm.code, vmcb->cr3, rip))
         return NULL;
     return (const uint8_t *)v->arch->svm.code.data + (rip & ~PAGE_MASK);
 }
 
 /* Where RIP is in the remembered page, if the way there is still the same and four bytes can be read; otherwise NULL. */
-static inline const uint8_t *known_code(const struct vcpu *v, uint64_t rip)
+static inline const uint8_t *known_code(struct vcpu *v, uint64_t rip)
 {
     const struct vmcb *vmcb = vmcb_of(v);
     if ((rip & ~PAGE_MASK) > PAGE_SIZE - sizeof(uint32_t) || !svm_code64(vmcb))
