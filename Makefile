@@ -114,7 +114,8 @@ UNIT        = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*
 UNIT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-strict-aliasing -fno-omit-frame-pointer -D__XEN_TOOLS__ \
     -fsanitize=address,undefined -fno-sanitize-recover=all -DHV_DEBUG=1 -Itests/unit/fake -Ihv/include -Ipvh/include \
     -Idom0/include -Idrivers/include -Ilib/include
-unit_says   = $(shell sed -n '9q; \|^/\* $(1): |,\|\*/|{s|^/\* $(1): ||; s|\*/.*||; s|^ \* ||; p}' $(2))
+unit_says   = $(shell awk '/^\/\* $(1): / { on = 1; sub(/^\/\* $(1): /, "") } \
+    on { end = sub(/\*\/.*/, ""); sub(/^ \* /, ""); print; if (end) exit } NR == 9 { exit }' $(2))
 HEADERS     = $(shell find . -name '*.h' -not -path './$(B)/*')
 
 .SECONDEXPANSION:
