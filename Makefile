@@ -151,7 +151,7 @@ DOM0_MEM ?= 128M
 FIRMWARE ?= bios
 RUN = scripts/run.py --build $(B) --accel $(ACCEL) --smp $(SMP) --mem $(MEM) --dom0-mem $(DOM0_MEM) --cmdline '$(CMDLINE)'
 
-PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build $(B)
+PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build=$(B)
 
 .PHONY: unit test setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
