@@ -13,6 +13,7 @@ GUESTS = {
 }
 GUESTS["xapic"] = ("apic", "mmio", {})
 GUESTS["smp"] = ("smp", "", {"vcpus": 4})
+GUESTS["stress"] = ("stress", "", {"vcpus": 4})
 
 FILES = {
     **{f"guest/{kernel}": built(f"guest/{kernel}") for kernel, _, _ in GUESTS.values()},
