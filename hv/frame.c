@@ -9,7 +9,8 @@
  * domain, which has to be the only one that ever had this id (domain->first_of_id).
  *
  * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever
- * took it; refs and owner of frames in use change by compare-and-swap of frame->word.
+ * took it. The owner of a frame in use does not change; whoever is not sure that it is in use takes a reference
+ * by compare-and-swap of frame->word.
  */
 #include <hv/boot_info.h>
 #include <hv/domain.h>
@@ -282,25 +283,26 @@ void frame_get_held(mfn_t mfn)
     ASSERT(old != 0 && old != UINT32_MAX);
 }
 
-void frame_put(mfn_t mfn)
+/* Nobody has a reference any more, and nobody can get one. */
+static __attribute__((noinline)) void release(mfn_t mfn)
 {
     struct frame *f = &frame_table[mfn.v];
-    struct frame old = {.word = __atomic_load_n(&f->word, __ATOMIC_RELAXED)}, new;
+    bool counted = !(f->flags & FRAME_UNCOUNTED);
+    domid_t owner = f->owner;
 
-    do {
-        ASSERT(old.refs != 0);
-        new.word = old.word;
-        new.refs--;
-        if (new.refs == 0)
-            new.flags &= (uint8_t)~FRAME_UNCOUNTED;
-    } while (!__atomic_compare_exchange_n(&f->word, &old.word, new.word, true, __ATOMIC_ACQ_REL,
-                                          __ATOMIC_RELAXED));
-
-    if (new.refs != 0)
-        return;
+    f->flags &= (uint8_t)~FRAME_UNCOUNTED;
     give_back(mfn.v, 0);
-    if (!(old.flags & FRAME_UNCOUNTED))
-        uncount_pages(domain_find(old.owner), 1);
+    if (counted)
+        uncount_pages(domain_find(owner), 1);
+}
+
+void frame_put(mfn_t mfn)
+{
+    uint32_t old = __atomic_fetch_sub(&frame_table[mfn.v].refs, 1, __ATOMIC_ACQ_REL);
+
+    ASSERT(old != 0);
+    if (old == 1)
+        release(mfn);
 }
 
 domid_t frame_owner(mfn_t mfn)

@@ -6,7 +6,8 @@
  * it. A domain's frames count against domain->total_pages until they are really free, and each domain with
  * frames left keeps its struct alive.
  *
- * Locking: the free lists have LOCK_FRAME; refs and owner change together by 64-bit compare-and-swap, no lock.
+ * Locking: the free lists have LOCK_FRAME; references are atomic, and where use and owner are in doubt they are looked at
+ * together, as one 64-bit word.
  */
 #ifndef HV_FRAME_H
 #define HV_FRAME_H
