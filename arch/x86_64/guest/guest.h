@@ -62,7 +62,8 @@ struct arch_vcpu {
             struct cpu *loaded_on; /* the CPU on which the VMCS is current; NULL: it lies in memory */
             struct cpu *last_cpu;  /* whose host state is in it */
             uint64_t host_rsp;     /* HOST_RSP in it */
-            bool launched, flush, pdptes_stale;
+            bool launched;
+            uint8_t work;          /* VMX_*: what the next entry has to do first */
             uint32_t controls;     /* primary, as in the VMCS */
             uint32_t entry_event, entry_error; /* for the next entry; 0: none */
             uint64_t exit_rip, exit_rflags, exit_rsp; /* as in the VMCS since the last exit */

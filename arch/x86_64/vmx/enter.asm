@@ -1,7 +1,7 @@
 ; vmx_enter: one guest entry and exit (SDM vol. 3, chapters 27 and 28). Called through the function of that name in vmx.h.
 ;
-; In: RDI struct arch_vcpu, SIL whether the VMCS was launched. Out: AL: whether the entry took place (no VMfail). All other
-; registers but RBP and RSP are lost. The processor switches RSP, RIP, RFLAGS, the control and segment registers; the
+; In: RDI struct arch_vcpu, SIL whether the VMCS was launched. Out: RAX the same struct, 0 if the entry did not take place (VMfail).
+; All other registers but RBP and RSP are lost. The processor switches RSP, RIP, RFLAGS, the control and segment registers; the
 ; general registers are ours to switch. Interrupts are off on both sides.
 %include "offsets.inc"
 %include "arch/x86_64/guest/registers.inc"
@@ -32,8 +32,10 @@ vmx_enter_stub:
 .launch:
     vmlaunch
 .failed:
+    pop rax
     xor eax, eax
-    jmp vmx_left
+    pop rbp
+    ret
 
 vmx_exit:
     mov [rsp], rax
@@ -46,8 +48,6 @@ vmx_exit:
 .filled:
     CLEAR_SCRATCH
     xor ebx, ebx
-    mov eax, 1
-vmx_left:
-    add rsp, 8
+    pop rax
     pop rbp
     ret

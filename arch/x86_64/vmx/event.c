@@ -12,7 +12,7 @@
 void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code)
 {
     struct arch_vcpu *a = v->arch;
-    uint32_t queued = a->vmx.entry_event;
+    uint32_t queued = a->event_queued ? a->vmx.entry_event : 0;
 
     /* An exception goes before an interrupt whose delivery an exit had cut off; that one comes later. */
     if (queued && EVENT_INFO_TYPE(queued) != EVENT_EXCEPTION)
@@ -22,6 +22,7 @@ void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_e
         a->vmx.entry_event |= EVENT_INFO_HAS_ERROR;
         a->vmx.entry_error = error_code;
     }
+    a->vmx.work |= VMX_EVENT;
     a->event_queued = true;
 }
 
@@ -32,7 +33,6 @@ void vmx_event_enter(struct vcpu *v)
     vmcs_write(VMCS_ENTRY_EVENT, a->vmx.entry_event);
     if (a->vmx.entry_event & EVENT_INFO_HAS_ERROR)
         vmcs_write(VMCS_ENTRY_ERROR, a->vmx.entry_error);
-    a->vmx.entry_event = 0;
     a->event_queued = false;
 }
 
@@ -60,6 +60,7 @@ void vmx_requeue(struct vcpu *v)
     a->vmx.entry_event = info & (EVENT_INFO_VALID | EVENT_INFO_HAS_ERROR | 0x7ff);
     if (info & EVENT_INFO_HAS_ERROR)
         a->vmx.entry_error = (uint32_t)vmcs_read(VMCS_INTERRUPTED_ERROR);
+    a->vmx.work |= VMX_EVENT;
     a->event_queued = true;
 }
 

@@ -29,7 +29,6 @@ static __attribute__((noinline)) void load_pdptes(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
 
-    a->vmx.pdptes_stale = false;
     if (!(a->vmx.cr0 & CR0_PG) || a->vmx.efer & EFER_LMA || !(vmcs_read(VMCS_GUEST_CR4) & CR4_PAE))
         return;
     gpa_t root = GPA(vmcs_read(VMCS_GUEST_CR3) & 0xffffffe0);
@@ -41,7 +40,6 @@ static __attribute__((noinline)) void load_pdptes(struct vcpu *v)
 
 static __attribute__((noinline)) void flush_translations(struct vcpu *v)
 {
-    v->arch->vmx.flush = false;
     if (!vmx_invept(v->domain->arch->p2m_root_entry))
         panic("INVEPT failed");
 }
@@ -151,6 +149,12 @@ static void exit_control_register(struct vmexit *exit)
 
 static void exit_other(struct vcpu *v, struct vmexit *exit)
 {
+    if (unlikely(exit->code & VMX_ENTRY_FAILED)) { /* the guest's state is none that a processor could have */
+        exit->reason = EXIT_INIT_STATE;
+        printk(LOG_ERROR "d%uv%u: VM entry found bad guest state, reason %lu, qualification %lu\n", v->domain->id, v->id,
+               exit->code & 0xffff, vmcs_read(VMCS_QUALIFICATION));
+        return;
+    }
     switch (exit->code) {
     case VMX_EXCEPTION_OR_NMI:
         exit_exception(v, exit);
@@ -247,42 +251,41 @@ static __attribute__((noinline)) void prepare(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
 
-    if (a->vmx.flush)
+    if (a->vmx.work & VMX_FLUSH)
         flush_translations(v);
-    if (a->vmx.pdptes_stale)
+    if (a->vmx.work & VMX_PDPTES)
         load_pdptes(v);
-    if (a->vmx.entry_event)
+    if (a->vmx.work & VMX_EVENT)
         vmx_event_enter(v);
+    a->vmx.work = 0;
 }
 
 /* The guest's debug registers are in the CPU: its DR6 goes in and out too, and MOV DR need not exit. */
-static __attribute__((noinline)) bool enter_debugged(struct vcpu *v)
+static __attribute__((noinline)) struct arch_vcpu *enter_debugged(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
 
     vmx_set_primary(v, a->vmx.controls & ~PRIMARY_MOV_DR);
     asm volatile("mov %0, %%db6" : : "r"(a->vmx.dr6));
-    bool entered = vmx_enter(a);
+    struct arch_vcpu *entered = vmx_enter(a);
     asm volatile("mov %%db6, %0" : "=r"(a->vmx.dr6));
     vmx_set_primary(v, a->vmx.controls | PRIMARY_MOV_DR);
     return entered;
 }
 
-static __attribute__((noinline, cold)) void entry_failed(struct vcpu *v, struct vmexit *exit, bool entered)
+/* VMfail: the controls or the host's state are not what the processor wants. */
+static __attribute__((noinline, cold)) void entry_refused(struct vcpu *v, struct vmexit *exit)
 {
     exit->reason = EXIT_INIT_STATE;
-    if (!entered)
-        exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
-    printk(LOG_ERROR "d%uv%u: VM entry %s %lu, qualification %lu\n", v->domain->id, v->id,
-           entered ? "found bad guest state, reason" : "failed with error", exit->code & 0xffff,
-           vmcs_read(VMCS_QUALIFICATION));
+    exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
+    printk(LOG_ERROR "d%uv%u: VM entry failed with error %lu\n", v->domain->id, v->id, exit->code);
 }
 
 void vmx_run(struct vcpu *v, struct vmexit *exit)
 {
     struct arch_vcpu *a = v->arch;
 
-    if (unlikely(a->vmx.flush | a->vmx.pdptes_stale | (a->vmx.entry_event != 0)))
+    if (unlikely(a->vmx.work))
         prepare(v);
     if (a->rip != a->vmx.exit_rip)
         moved_on(a);
@@ -291,16 +294,15 @@ void vmx_run(struct vcpu *v, struct vmexit *exit)
     if (a->gpr[RSP] != a->vmx.exit_rsp)
         vmcs_write(VMCS_GUEST_RSP, a->gpr[RSP]);
 
-    bool entered = unlikely(a->dr_loaded) ? enter_debugged(v) : vmx_enter(a);
-
+    a = unlikely(a->dr_loaded) ? enter_debugged(v) : vmx_enter(a);
+    if (unlikely(!a)) {
+        entry_refused(v, exit);
+        return;
+    }
     a->vmx.exit_rip = a->rip = vmcs_read(VMCS_GUEST_RIP);
     a->vmx.exit_rflags = a->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     a->vmx.exit_rsp = a->gpr[RSP] = vmcs_read(VMCS_GUEST_RSP);
     exit->code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    if (unlikely(!entered || exit->code & VMX_ENTRY_FAILED)) {
-        entry_failed(v, exit, entered);
-        return;
-    }
     a->vmx.launched = true;
     exit_reason(v, exit);
 }

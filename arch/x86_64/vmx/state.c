@@ -198,9 +198,8 @@ void vmx_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
         vmcs_write(VMCS_GUEST_PAT, value);
         break;
     }
-    /* The processor reads PAE's four root entries at MOV to CR; it did not see this one. */
     if (which == REG_CR0 || which == REG_CR3 || which == REG_CR4)
-        a->vmx.pdptes_stale = true;
+        a->vmx.work |= VMX_PDPTES;
     vmcs_return(v, borrowed);
 }
 

@@ -218,7 +218,7 @@ static void come_to_this_cpu(struct vcpu *v)
     vmcs_write(VMCS_HOST_TR_BASE, (uint64_t)&cpu->tss);
     vmcs_write(VMCS_HOST_GDTR_BASE, (uint64_t)cpu->gdt);
     v->arch->vmx.last_cpu = &cpu->cpu;
-    v->arch->vmx.flush = true;
+    v->arch->vmx.work |= VMX_FLUSH;
 }
 
 static void vmx_switch_in(struct vcpu *v)
@@ -250,7 +250,7 @@ static void vmx_switch_out(struct vcpu *v)
 
 static void vmx_flush_tlb(struct vcpu *v)
 {
-    v->arch->vmx.flush = true;
+    v->arch->vmx.work |= VMX_FLUSH;
 }
 
 static void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)

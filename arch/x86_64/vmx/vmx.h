@@ -12,6 +12,11 @@
 #define VMX_LIVE_MSRS 5
 extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];
 
+/* Work before an entry. */
+#define VMX_FLUSH  0x01 /* translations */
+#define VMX_PDPTES 0x02 /* the processor reads PAE's root entries at MOV to CR; it did not see this one */
+#define VMX_EVENT  0x04 /* entry_event goes in */
+
 /*
  * The VMCS of v becomes the current one of this CPU, if it is not already; v runs on this CPU or on none. The pair does
  * not nest. What vmcs_borrow() returns goes to vmcs_return().
@@ -37,13 +42,13 @@ void vmx_run(struct vcpu *v, struct vmexit *exit);
 /* enter.asm. vmx_exit is where exits arrive. */
 void vmx_enter_stub(void);
 void vmx_exit(void);
-/* False: the processor refused the VMCS. The compiler saves what it needs of the registers, once. */
-static inline bool vmx_enter(struct arch_vcpu *vcpu)
+/* Returns vcpu; NULL: the processor refused the VMCS. The compiler saves what it needs of the registers, once. */
+static inline struct arch_vcpu *vmx_enter(struct arch_vcpu *vcpu)
 {
-    bool entered;
+    struct arch_vcpu *entered, *lost = vcpu;
     uint64_t launched = vcpu->vmx.launched;
     asm volatile("call vmx_enter_stub"
-                 : "=a"(entered), "+D"(vcpu), "+S"(launched)
+                 : "=a"(entered), "+D"(lost), "+S"(launched)
                  :
                  : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
     return entered;
