@@ -625,14 +625,24 @@ static void test_multicall(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_lowest_port_first), TEST(test_port_limit),      TEST(test_bind_checks),
-        TEST(test_argument_at_the_end_of_memory), TEST(test_close_of_a_pair), TEST(test_send_2l),
-        TEST(test_virqs),             TEST(test_fifo_order),      TEST(test_fifo_queue_change),
-        TEST(test_fifo_setup_checks), TEST(test_fifo_hostile),    TEST(test_fifo_scribbled_while_linking),
-        TEST(test_reset),             TEST(test_poll),            TEST(test_death_parts_pairs),
-        TEST(test_two_deaths_at_once), TEST(test_multicall),
+        cmocka_unit_test_setup_teardown(test_lowest_port_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_port_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bind_checks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_argument_at_the_end_of_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_close_of_a_pair, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_send_2l, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_virqs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_queue_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_setup_checks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_hostile, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_fifo_scribbled_while_linking, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_poll, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_death_parts_pairs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_deaths_at_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_multicall, setup, teardown),
     };
     fake_boot(2);
     struct domain *control = fake_domain(1, true);

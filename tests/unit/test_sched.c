@@ -317,11 +317,15 @@ static void test_no_wake_up_is_lost(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_equal_shares),        TEST(test_weights),  TEST(test_wake_up_latency),
-        TEST(test_idle_cpus_take_work), TEST(test_affinity), TEST(test_runstates_add_up),
-        TEST(test_idle_machine_is_silent), TEST(test_no_wake_up_is_lost),
+        cmocka_unit_test_setup_teardown(test_equal_shares, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_weights, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_wake_up_latency, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_idle_cpus_take_work, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_affinity, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_runstates_add_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_idle_machine_is_silent, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
     };
     fake_boot(CPUS);
     first = fake_domain(1, true);
