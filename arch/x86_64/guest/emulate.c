@@ -216,7 +216,9 @@ void emulate_p2m_fault(struct vcpu *v, const struct vmexit *exit)
     guest_access_end();
     if (allowed(type, exit))
         return;
-    const struct device *device = exit->fault.fetch || exit->fault.during_walk ? NULL : find_device(v, gpa);
+    /* Not an access of the instruction at RIP: the processor fetched code, walked tables or delivered an event there. */
+    bool other_access = exit->fault.fetch || exit->fault.during_walk || v->arch->event_queued;
+    const struct device *device = other_access ? NULL : find_device(v, gpa);
     if (type != P2M_NONE)
         inject_exception_error(v, TRAP_GP, 0); /* a page that must not be written, or run */
     else if (device)
