@@ -5,22 +5,11 @@
  * dirty) only by compare-and-swap, so that a guest that edits its tables meanwhile loses nothing.
  */
 #include "guest_access.h"
+#include <x86/msr.h>
+#include <x86/paging.h>
 
-#define CR0_WP   (1ull << 16)
-#define CR0_PG   (1ull << 31)
-#define CR4_PSE  (1ull << 4)
-#define CR4_PAE  (1ull << 5)
-#define EFER_LMA (1ull << 10)
-#define EFER_NXE (1ull << 11)
-
-#define PTE_PRESENT  0x01ull
-#define PTE_WRITE    0x02ull
-#define PTE_USER     0x04ull
-#define PTE_ACCESSED 0x20ull
-#define PTE_DIRTY    0x40ull
-#define PTE_LARGE    0x80ull
-#define PTE_NX       (1ull << 63)
-#define PTE_ADDRESS  0x000ffffffffff000ull
+#define PAE_ROOT 0xffffffe0ull /* the address in CR3 */
+#define ROOT_32  0xfffff000ull
 
 /* A 4 MiB entry of 32-bit paging holds bits 32-39 of the address in bits 13-20 (PSE-36). */
 #define PSE36_HIGH(entry) (((entry) & 0x1fe000ull) << 19)
@@ -38,7 +27,7 @@ struct paging read_paging(const struct vcpu *v)
 
     if (efer & EFER_LMA) {
         paging.mode = PAGING_LONG;
-        paging.root = GPA(cr3 & PTE_ADDRESS);
+        paging.root = GPA(cr3 & PTE_ADDR);
         return paging;
     }
     if (!(cr0 & CR0_PG))
@@ -46,10 +35,10 @@ struct paging read_paging(const struct vcpu *v)
     uint64_t cr4 = vendor->get_register(v, REG_CR4);
     if (cr4 & CR4_PAE) {
         paging.mode = PAGING_PAE;
-        paging.root = GPA(cr3 & 0xffffffe0);
+        paging.root = GPA(cr3 & PAE_ROOT);
     } else {
         paging.mode = PAGING_32;
-        paging.root = GPA(cr3 & 0xfffff000);
+        paging.root = GPA(cr3 & ROOT_32);
         paging.large_pages = cr4 & CR4_PSE;
         paging.no_execute = false;
     }
@@ -75,9 +64,9 @@ static bool set_entry_bits(void *slot, bool wide, uint64_t entry, uint64_t bits)
 /* The rights of all levels together, against the access. */
 static bool access_allowed(const struct paging *paging, uint64_t rights, bool nx, uint32_t access)
 {
-    if ((access & ACCESS_USER) && !(rights & PTE_USER))
+    if ((access & ACCESS_USER) && !(rights & PTE_U))
         return false;
-    if ((access & ACCESS_WRITE) && !(rights & PTE_WRITE) && ((access & ACCESS_USER) || paging->write_protect))
+    if ((access & ACCESS_WRITE) && !(rights & PTE_W) && ((access & ACCESS_USER) || paging->write_protect))
         return false;
     return !((access & ACCESS_FETCH) && nx && paging->no_execute);
 }
@@ -88,7 +77,7 @@ enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t a
     bool wide = paging->mode != PAGING_32, nx = false;
     unsigned bits = wide ? 9 : 10;
     unsigned shift = paging->mode == PAGING_LONG ? 39 : paging->mode == PAGING_PAE ? 30 : 22;
-    uint64_t table = paging->root.v, rights = PTE_WRITE | PTE_USER;
+    uint64_t table = paging->root.v, rights = PTE_W | PTE_U;
     uint32_t attempt = access & (paging->no_execute ? ~0u : ~ACCESS_FETCH);
 
     if (paging->mode == PAGING_LONG ? (int64_t)(address.v << 16) >> 16 != (int64_t)address.v : address.v >> 32 != 0) {
@@ -107,12 +96,12 @@ enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t a
             return WALK_NOT_RAM;
         void *slot = page + (at & ~PAGE_MASK);
         uint64_t entry = read_entry(slot, wide);
-        if (!(entry & PTE_PRESENT)) {
+        if (!(entry & PTE_P)) {
             *error_code = attempt;
             return WALK_FAULT;
         }
         bool root_of_pae = paging->mode == PAGING_PAE && shift == 30;
-        bool leaf = shift == PAGE_SHIFT || (shift < 39 && !root_of_pae && (entry & PTE_LARGE) && paging->large_pages);
+        bool leaf = shift == PAGE_SHIFT || (shift < 39 && !root_of_pae && (entry & PTE_PS) && paging->large_pages);
         if (!root_of_pae) {
             rights &= entry;
             nx |= wide && (entry & PTE_NX);
@@ -120,20 +109,20 @@ enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t a
                 *error_code = attempt | FAULT_PROTECTION;
                 return WALK_FAULT;
             }
-            uint64_t mark = PTE_ACCESSED | (leaf && (access & ACCESS_WRITE) ? PTE_DIRTY : 0);
+            uint64_t mark = PTE_A | (leaf && (access & ACCESS_WRITE) ? PTE_D : 0);
             if ((entry & mark) != mark && gfn_page(v, gpa_to_gfn(GPA(at)), true) &&
                 !set_entry_bits(slot, wide, entry, mark))
                 continue; /* the guest changed it just now: look again */
         }
         if (leaf) {
             uint64_t offset_mask = (1ull << shift) - 1;
-            uint64_t frame = entry & PTE_ADDRESS & ~offset_mask;
+            uint64_t frame = entry & PTE_ADDR & ~offset_mask;
             if (!wide && shift > PAGE_SHIFT)
                 frame |= PSE36_HIGH(entry);
             *gpa = GPA(frame | (address.v & offset_mask));
             return WALK_OK;
         }
-        table = entry & PTE_ADDRESS;
+        table = entry & PTE_ADDR;
         shift -= bits;
     }
 }
