@@ -58,6 +58,7 @@ void vcpu_reset(struct vcpu *v)
     if (a->dr_loaded)
         debug_registers_load(v);
     a->nmi_pending = false;
+    vendor->inject(v, EVENT_NONE, 0, false, 0);
     vlapic_reset(v);
     vendor->flush_tlb(v);
 }

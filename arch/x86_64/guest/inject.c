@@ -65,8 +65,8 @@ void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector)
 {
     if (type == EVENT_NMI)
         v->arch->nmi_pending = true;
-    else if (vector != v->domain->arch->callback_vector)
-        vlapic_set_irq(v, vector);
+    else if (vector != v->domain->arch->callback_vector) /* that one waits as long as the upcall is pending */
+        vlapic_give_back(v, vector);
 }
 
 /* --- exceptions ------------------------------------------------------------------------------------------------ */

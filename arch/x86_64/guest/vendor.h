@@ -87,7 +87,13 @@ struct segment {
 enum table_name { TABLE_GDTR, TABLE_IDTR };
 
 /* How an event enters the guest (the encoding that both vendors share). */
-enum event_type { EVENT_INTERRUPT = 0, EVENT_NMI = 2, EVENT_EXCEPTION = 3, EVENT_SOFTWARE_INT = 4 };
+enum event_type {
+    EVENT_INTERRUPT = 0,
+    EVENT_NONE = 1, /* what waits for the next entry is forgotten, NMIs are unblocked (INIT) */
+    EVENT_NMI = 2,
+    EVENT_EXCEPTION = 3,
+    EVENT_SOFTWARE_INT = 4,
+};
 
 /* What the guest believes it has; the vendor code adds what the hardware needs (NE, VMXE, SVME, PG shadows). */
 enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG_DR7, REG_PAT };

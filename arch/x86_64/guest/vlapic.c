@@ -81,6 +81,15 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     update_ppr(l);
 }
 
+void vlapic_give_back(struct vcpu *v, uint8_t vector)
+{
+    struct vlapic *l = v->arch->vlapic;
+
+    l->reg[REG_ISR + vector / 32] &= ~(1u << vector % 32);
+    update_ppr(l);
+    vlapic_set_irq(v, vector);
+}
+
 static void end_of_interrupt(struct vlapic *l)
 {
     int vector = highest_vector(&l->reg[REG_ISR]);

@@ -27,6 +27,8 @@ void vlapic_set_irq(struct vcpu *v, uint8_t vector);
 int vlapic_pending(const struct vcpu *v);
 /* It was handed to the guest: IRR -> ISR. */
 void vlapic_accept(struct vcpu *v, uint8_t vector);
+/* It did not get there after all: ISR -> IRR. */
+void vlapic_give_back(struct vcpu *v, uint8_t vector);
 
 /* x2APIC MSRs 0x800-0x8ff and IA32_TSC_DEADLINE; false: #GP. */
 bool vlapic_read_msr(struct vcpu *v, uint32_t index, uint64_t *value);

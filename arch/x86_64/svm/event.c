@@ -24,6 +24,12 @@ void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_e
 {
     struct vmcb *vmcb = vmcb_of(v);
     struct arch_vcpu *a = v->arch;
+    if (type == EVENT_NONE) {
+        vmcb->event_injection = 0;
+        a->event_queued = a->svm.nmi_masked = false;
+        intercept(vmcb, INTERCEPT_IRET, false);
+        return;
+    }
     /* An exception goes before an interrupt whose delivery an exit had cut off; that one comes later. */
     if (vmcb->event_injection & EVENT_VALID && EVENT_TYPE(vmcb->event_injection) != EVENT_EXCEPTION)
         event_put_back(v, EVENT_TYPE(vmcb->event_injection), EVENT_VECTOR(vmcb->event_injection));

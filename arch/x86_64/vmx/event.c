@@ -14,6 +14,12 @@ void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_e
     struct arch_vcpu *a = v->arch;
     uint32_t queued = a->event_queued ? a->vmx.entry_event : 0;
 
+    if (type == EVENT_NONE) {
+        a->vmx.entry_event = 0;
+        a->vmx.work |= VMX_EVENT;
+        a->event_queued = false;
+        return;
+    }
     /* An exception goes before an interrupt whose delivery an exit had cut off; that one comes later. */
     if (queued && EVENT_INFO_TYPE(queued) != EVENT_EXCEPTION)
         event_put_back(v, EVENT_INFO_TYPE(queued), EVENT_INFO_VECTOR(queued));
