@@ -1,116 +1,32 @@
-/* sources: arch/x86_64/guest/p2m.c arch/x86_64/svm/npt.c arch/x86_64/vmx/ept.c hv/lock.c */
+/* sources: arch/x86_64/guest/p2m.c arch/x86_64/svm/npt.c arch/x86_64/vmx/ept.c hv/lock.c tests/unit/fake/p2m_world.c */
 /* cflags: -pthread -Iarch/x86_64/include */
 /* The guest-physical map, in both formats: sizes of pages, splitting, refusals that change nothing, death in steps. */
 #include <pthread.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include <hv/frame.h>
 #include <hv/hypercall.h>
-#include <hv/panic.h>
-#include "../../arch/x86_64/guest/guest.h"
-#include "../../arch/x86_64/guest/p2m_format.h"
+#include "fake/p2m_world.h"
 
 #define GIB (1ull << ORDER_1G)
 
-static struct vendor_ops ops;
-const struct vendor_ops *vendor = &ops;
-static struct arch_domain arch;
-static struct domain domain, *d = &domain;
-
-/* --- the machine: two CPUs, pages that are handed out once, references that are counted ----------------------- */
-
-__thread struct cpu *fake_this_cpu;
-struct cpu *cpus[MAX_CPUS];
-unsigned cpu_count;
-__attribute__((aligned(4096))) char fake_ram[FAKE_FRAMES << PAGE_SHIFT];
-static uint64_t next_page, pages_in_use, next_ram = FAKE_FRAMES;
-static int references[2 * FAKE_FRAMES]; /* frames from FAKE_FRAMES on are the domain's */
-static volatile unsigned kicks;
-
-void *page_alloc(unsigned order)
-{
-    assert_int_equal(order, 0);
-    assert_in_range(next_page, 0, FAKE_FRAMES - 1);
-    pages_in_use++;
-    return memset(fake_ram + (next_page++ << PAGE_SHIFT), 0, PAGE_SIZE);
-}
-
-void page_free(void *p, unsigned order)
-{
-    assert_int_equal(order, 0);
-    memset(p, 0xaa, PAGE_SIZE); /* whoever still reads it will notice */
-    pages_in_use--;
-}
-
-void frame_put(mfn_t mfn)
-{
-    assert_in_range(mfn.v, FAKE_FRAMES, 2 * FAKE_FRAMES - 1);
-    references[mfn.v]--;
-}
-
-void arch_cpu_kick(struct cpu *cpu)
-{
-    assert_ptr_equal(cpu, cpus[0]);
-    kicks++;
-}
-
-void cpu_relax(void)
-{
-    sched_yield();
-}
-
-void panic(const char *format, ...)
-{
-    fail_msg("panic: %s", format);
-    abort();
-}
+static struct domain *d = &world_domain;
 
 static int fresh(void **state)
 {
-    static struct cpu cpu[2];
-    for (cpu_count = 0; cpu_count < 2; cpu_count++)
-        cpus[cpu_count] = &cpu[cpu_count];
-    fake_this_cpu = cpus[0];
-    next_page = 0;
-    ops.p2m_format = *state;
-    p2m_set_limits(ORDER_1G, 48);
-    memset(d, 0, sizeof(*d));
-    memset(&arch, 0, sizeof(arch));
-    d->arch = &arch;
-    d->max_pages = 10000;
-    return p2m_domain_init(d);
+    return world_begin(*state);
 }
 
 static int dead(void **state)
 {
     (void)state;
-    d->dying = DOMAIN_DYING;
-    while (p2m_domain_kill(d) == HYPERCALL_RESTART)
-        ;
-    p2m_domain_free(d);
-    assert_int_equal(pages_in_use, 0);
-    for (unsigned i = 0; i < 2 * FAKE_FRAMES; i++)
-        assert_int_equal(references[i], 0);
+    world_end();
     return 0;
 }
-
-/* Frames of the domain, aligned to their size, with a reference each. */
-static mfn_t ram(unsigned order)
-{
-    uint64_t count = 1ull << order, first = (next_ram + count - 1) & ~(count - 1);
-    next_ram = first + count;
-    for (uint64_t i = 0; i < count; i++)
-        references[first + i]++;
-    return MFN(first);
-}
-
-/* --- tests ------------------------------------------------------------------------------------------------------- */
 
 static void expect(uint64_t gfn, uint64_t mfn, enum p2m_type type, unsigned order)
 {
@@ -125,7 +41,7 @@ static void expect(uint64_t gfn, uint64_t mfn, enum p2m_type type, unsigned orde
 static void test_sizes(void **state)
 {
     (void)state;
-    mfn_t one = ram(0), large = ram(ORDER_2M);
+    mfn_t one = world_ram(0), large = world_ram(ORDER_2M);
     assert_int_equal(p2m_add(d, GFN(7), one, 0, P2M_RAM), 0);
     assert_int_equal(p2m_add(d, GFN(1024), large, ORDER_2M, P2M_RAM_RO), 0);
     assert_int_equal(p2m_add(d, GFN(4 * GIB), MFN(2 * GIB), ORDER_1G, P2M_DEVICE), 0);
@@ -146,7 +62,7 @@ static void test_sizes(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    mfn_t one = ram(0), large = ram(ORDER_2M), other = ram(0);
+    mfn_t one = world_ram(0), large = world_ram(ORDER_2M), other = world_ram(0);
     assert_int_equal(p2m_add(d, GFN(512 + 300), one, 0, P2M_RAM), 0);
     assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), -XEN_EEXIST);
     EXPECT_NONE(512); /* nothing of it happened */
@@ -166,13 +82,13 @@ static void test_remove_splits(void **state)
 {
     struct p2m_entry old;
     (void)state;
-    mfn_t large = ram(ORDER_2M);
+    mfn_t large = world_ram(ORDER_2M);
     assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
-    uint64_t epoch = arch.tlb_epoch;
+    uint64_t epoch = world_arch.tlb_epoch;
     assert_int_equal(p2m_remove(d, GFN(513), P2M_BIT(P2M_RAM), &old), 0);
     assert_int_equal(old.mfn.v, large.v + 1);
     assert_int_equal(old.type, P2M_RAM);
-    assert_true(arch.tlb_epoch > epoch);
+    assert_true(world_arch.tlb_epoch > epoch);
     EXPECT_NONE(513);
     expect(512, large.v, P2M_RAM, 0);
     expect(1023, large.v + 511, P2M_RAM, 0);
@@ -217,7 +133,7 @@ static void test_no_leftovers(void **state)
     (void)state;
     assert_int_equal(p2m_add(d, GFN(0), MFN(1), 0, P2M_DEVICE), 0);
     assert_int_equal(p2m_remove(d, GFN(0), ~0u, &old), 0);
-    const uint64_t *table = arch.p2m_root;
+    const uint64_t *table = world_arch.p2m_root;
     for (unsigned level = 0; level < 3; level++)
         table = mfn_to_virt(MFN((table[0] & P2M_ENTRY_ADDRESS) >> PAGE_SHIFT));
     for (unsigned i = 0; i < 512; i++)
@@ -240,11 +156,10 @@ static void test_flush_waits(void **state)
 {
     pthread_t thread;
     (void)state;
-    kicks = 0;
     flushed = false;
     guest_access_begin(d);
     assert_int_equal(pthread_create(&thread, NULL, flush, NULL), 0);
-    while (!kicks)
+    while (!world_kicks)
         cpu_relax();
     assert_false(flushed);
     guest_access_end();
