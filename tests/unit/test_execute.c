@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 #include "../../arch/x86_64/guest/execute.h"
@@ -186,6 +187,40 @@ static void test_not_known(void **state)
     }
 }
 
+/* Whatever the bytes are: not longer than an instruction can be, not one byte more is looked at, and carried out. */
+static void test_random(void **state)
+{
+    (void)state;
+    srand(1);
+    unsigned known = 0;
+    for (unsigned round = 0; round < 500000; round++) {
+        static const unsigned modes[] = {2, 4, 8};
+        uint8_t bytes[INSTRUCTION_MAX];
+        struct instruction i, again;
+        struct memory_use use;
+        unsigned mode = modes[round % 3];
+        for (unsigned k = 0; k < sizeof(bytes); k++)
+            bytes[k] = (uint8_t)rand();
+        if (rand() % 2)
+            bytes[0] = 0x0f;
+        if (!decode(bytes, sizeof(bytes), mode, &i))
+            continue;
+        assert_in_range(i.length, 1, INSTRUCTION_MAX);
+        uint8_t *exact = malloc(i.length); /* whose bounds the sanitizer knows */
+        memcpy(exact, bytes, i.length);
+        assert_true(decode(exact, i.length, mode, &again));
+        assert_false(decode(exact, i.length - 1u, mode, &again));
+        free(exact);
+        if (memory_use(&i, &use)) {
+            uint64_t memory = use.loads ? (uint64_t)rand() : 0;
+            assert_true(use.size == 1 || use.size == 2 || use.size == 4 || use.size == 8);
+            execute(&i, gpr, &rflags, &memory);
+            known++;
+        }
+    }
+    assert_true(known > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup(test_comparisons, fresh),
         cmocka_unit_test_setup(test_exchange_and_bits, fresh),
         cmocka_unit_test_setup(test_not_known, fresh),
+        cmocka_unit_test_setup(test_random, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
