@@ -19,8 +19,7 @@
 
 static spinlock_t domctl_lock = SPINLOCK_INIT(LOCK_DOMCTL);
 
-/* --- information
- * -------------------------------------------------------------------------------------------------- */
+/* --- information ---------------------------------------------------------------------------------- */
 
 static void add_vcpu_info(struct vcpu *v, struct xen_domctl_getdomaininfo *info)
 {
@@ -103,9 +102,7 @@ static int64_t get_vcpu_info(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- life ----------------------------------------------------------------------------------------- */
 
 static int64_t create_domain(struct xen_domctl *op, struct domain *d)
 {
@@ -158,8 +155,7 @@ static int64_t make_vcpus(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- properties
- * --------------------------------------------------------------------------------------------------- */
+/* --- properties ----------------------------------------------------------------------------------- */
 
 static int64_t set_max_mem(struct xen_domctl *op, struct domain *d)
 {
@@ -208,8 +204,7 @@ static int64_t address_size(struct xen_domctl *op, struct domain *d)
     return -XEN_EOPNOTSUPP;
 }
 
-/* --- the table
- * ---------------------------------------------------------------------------------------------------- */
+/* --- the table ------------------------------------------------------------------------------------ */
 
 #define COPY_BACK 0x1
 #define UNLOCKED  0x2
@@ -239,6 +234,8 @@ static const struct operation {
     [XEN_DOMCTL_setvcpuaffinity] = {domctl_set_vcpu_affinity, 0},
     [XEN_DOMCTL_getvcpuaffinity] = {domctl_get_vcpu_affinity, 0},
     [XEN_DOMCTL_scheduler_op] = {domctl_scheduler_op, COPY_BACK},
+    [XEN_DOMCTL_getvcpucontext] = {domctl_get_vcpu_context, NOT_SELF},
+    [XEN_DOMCTL_setvcpucontext] = {domctl_set_vcpu_context, NOT_SELF},
     [XEN_DOMCTL_gethvmcontext] = {domctl_get_context, COPY_BACK | NOT_SELF},
     [XEN_DOMCTL_sethvmcontext] = {domctl_set_context, NOT_SELF},
     [XEN_DOMCTL_gethvmcontext_partial] = {domctl_get_context_partial, COPY_BACK | NOT_SELF},
@@ -292,8 +289,7 @@ int64_t do_domctl(uint64_t arg[6])
     return result;
 }
 
-/* --- for the other operations
- * ------------------------------------------------------------------------------------- */
+/* --- for the other operations --------------------------------------------------------------------- */
 
 void control_pause_and_wait(struct domain *d)
 {

@@ -19,8 +19,7 @@
 #include <xen/arch-x86/xen.h>
 #include <xen/hvm/save.h>
 
-/* --- HVM context
- * -------------------------------------------------------------------------------------------------- */
+/* --- HVM context ---------------------------------------------------------------------------------- */
 
 #define MAX_CONTEXT_ORDER 9u /* 2 MiB: MAX_VCPUS with all their state is less */
 
@@ -130,8 +129,64 @@ int64_t domctl_get_context_partial(struct xen_domctl *op, struct domain *d)
     return error;
 }
 
-/* --- memory
- * ------------------------------------------------------------------------------------------------------- */
+/* --- vCPU context --------------------------------------------------------------------------------- */
+
+#define VCPU_CONTEXT_ORDER 1u
+_Static_assert(sizeof(struct vcpu_guest_context) <= PAGE_SIZE << VCPU_CONTEXT_ORDER, "it needs its room");
+
+static int find_ready_vcpu(struct domain *d, uint32_t id, struct vcpu **v)
+{
+    *v = domain_vcpu(d, id);
+    if (!*v)
+        return -XEN_EINVAL;
+    return (*v)->initialised ? 0 : -XEN_ENODATA;
+}
+
+int64_t domctl_get_vcpu_context(struct xen_domctl *op, struct domain *d)
+{
+    const struct xen_domctl_vcpucontext *request = &op->u.vcpucontext;
+    struct vcpu *v;
+
+    int error = find_ready_vcpu(d, request->vcpu, &v);
+    if (error)
+        return error;
+    struct vcpu_guest_context *context = page_alloc(VCPU_CONTEXT_ORDER);
+    if (!context)
+        return -XEN_ENOMEM;
+    control_pause_and_wait(d);
+    arch_get_vcpu_context(v, context);
+    domain_unpause(d);
+    error = copy_to_guest(handle_gva(request->ctxt), context, sizeof *context);
+    page_free(context, VCPU_CONTEXT_ORDER);
+    return error;
+}
+
+int64_t domctl_set_vcpu_context(struct xen_domctl *op, struct domain *d)
+{
+    const struct xen_domctl_vcpucontext *request = &op->u.vcpucontext;
+    struct vcpu *v;
+
+    int error = find_ready_vcpu(d, request->vcpu, &v);
+    if (error)
+        return error;
+    struct vcpu_guest_context *context = page_alloc(VCPU_CONTEXT_ORDER);
+    if (!context)
+        return -XEN_ENOMEM;
+    error = copy_from_guest(context, handle_gva(request->ctxt), sizeof *context);
+    if (!error) {
+        control_pause_and_wait(d);
+        error = arch_set_vcpu_context(v, context);
+        if (!error && (context->flags & VGCF_online))
+            vcpu_wake(v, VCPU_DOWN);
+        else if (!error)
+            vcpu_stop(v, VCPU_DOWN);
+        domain_unpause(d);
+    }
+    page_free(context, VCPU_CONTEXT_ORDER);
+    return error;
+}
+
+/* --- memory --------------------------------------------------------------------------------------- */
 
 #define MAX_PAGE_INFOS 1024 /* per call, as Xen's */
 
@@ -190,9 +245,7 @@ int64_t domctl_shadow_op(struct xen_domctl *op, struct domain *d)
     }
 }
 
-/* --- time
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- time ----------------------------------------------------------------------------------------- */
 
 #define TSC_MODE_DEFAULT       0
 #define TSC_MODE_NEVER_EMULATE 2
@@ -216,8 +269,7 @@ int64_t domctl_set_tsc_info(struct xen_domctl *op, struct domain *d)
     return t->gtsc_khz == 0 || t->gtsc_khz == tsc_khz ? 0 : -XEN_EOPNOTSUPP;
 }
 
-/* --- hardware
- * ----------------------------------------------------------------------------------------------------- */
+/* --- hardware ------------------------------------------------------------------------------------- */
 
 static int64_t permission(const struct domain *d, bool allow)
 {

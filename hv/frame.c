@@ -39,8 +39,7 @@ static enum zone zone_of(uint64_t mfn)
     return mfn < LOW_LIMIT ? ZONE_LOW : ZONE_HIGH;
 }
 
-/* --- free lists; LOCK_FRAME is held
- * ------------------------------------------------------------------------- */
+/* --- free lists; LOCK_FRAME is held --------------------------------------------------------------- */
 
 static void push_locked(uint64_t mfn, unsigned order)
 {
@@ -169,8 +168,7 @@ static bool take_range_locked(uint64_t start, uint64_t end)
     return true;
 }
 
-/* --- ownership
- * ------------------------------------------------------------------------------------------------- */
+/* --- ownership ------------------------------------------------------------------------------------ */
 
 static uint64_t make_word(uint32_t refs, domid_t owner, uint8_t flags)
 {
@@ -314,8 +312,7 @@ domid_t frame_owner(mfn_t mfn)
     return f.refs ? f.owner : DOMID_INVALID;
 }
 
-/* --- for the hypervisor
- * -------------------------------------------------------------------------------------- */
+/* --- for the hypervisor --------------------------------------------------------------------------- */
 
 void *page_alloc(unsigned order)
 {
@@ -354,8 +351,7 @@ void page_free_shared(void *p)
         frame_put(virt_to_mfn(p));
 }
 
-/* --- boot and figures
- * ------------------------------------------------------------------------------------------ */
+/* --- boot and figures ----------------------------------------------------------------------------- */
 
 void INIT_CODE frame_init(struct frame *table, uint64_t limit)
 {

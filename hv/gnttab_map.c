@@ -20,8 +20,7 @@
 #define GRANT_TYPES (P2M_BIT(P2M_GRANT_RW) | P2M_BIT(P2M_GRANT_RO))
 #define UNMAP_BATCH 32u
 
-/* --- handles
- * ------------------------------------------------------------------------------------------------------ */
+/* --- handles -------------------------------------------------------------------------------------- */
 
 static unsigned mapping_list_order(const struct gnttab *g)
 {
@@ -87,8 +86,7 @@ void gnttab_free_mappings(struct gnttab *g)
     page_free(g->mapping, mapping_list_order(g));
 }
 
-/* --- mapping
- * ------------------------------------------------------------------------------------------------------ */
+/* --- mapping -------------------------------------------------------------------------------------- */
 
 static int check_flags(uint32_t flags)
 {
@@ -155,8 +153,7 @@ int64_t grant_map(uint64_t arg[6])
     return 0;
 }
 
-/* --- unmapping
- * ---------------------------------------------------------------------------------------------------- */
+/* --- unmapping ------------------------------------------------------------------------------------ */
 
 /* Handles whose p2m entries are out, and whose frames are still held. */
 struct unmapped {

@@ -20,8 +20,7 @@
 
 #define OWN_TYPES (P2M_BIT(P2M_RAM) | P2M_BIT(P2M_RAM_RO) | P2M_BIT(P2M_SHARED))
 
-/* --- one page
- * ----------------------------------------------------------------------------------------------------- */
+/* --- one page ------------------------------------------------------------------------------------- */
 
 /* Takes what is at gfn out, if it is one of types, and drops its reference. */
 static int drop_page(struct domain *d, gfn_t gfn, uint32_t types)
@@ -172,8 +171,7 @@ static int check_target(domid_t id, unsigned space, struct domain **d)
     return error;
 }
 
-/* --- operations
- * --------------------------------------------------------------------------------------------------- */
+/* --- operations ----------------------------------------------------------------------------------- */
 
 static int64_t add_range(uint64_t arg[6], struct domain *d, const struct xen_add_to_physmap *a,
                          uint64_t start)
@@ -262,8 +260,7 @@ int64_t memory_remove_from_physmap(uint64_t arg[6], uint64_t start)
     return error == -XEN_EBUSY ? -XEN_ENOENT : error;
 }
 
-/* --- resources
- * ---------------------------------------------------------------------------------------------------- */
+/* --- resources ------------------------------------------------------------------------------------ */
 
 /* Frames of d's grant table appear in the caller's map. Entries that fail are left out: the first error ends
  * it. */

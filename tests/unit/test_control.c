@@ -28,8 +28,7 @@ static struct xen_domctl *op = (struct xen_domctl *)fake_guest;
 static struct xen_sysctl *sop = (struct xen_sysctl *)fake_guest;
 static char *buffer = fake_guest + 4096;
 
-/* --- what this test needs of the machine besides the fakes
- * -------------------------------------------------------- */
+/* --- what this test needs of the machine besides the fakes ---------------------------------------- */
 
 static const char context[] = "\x02\0\x01\0\x04\0\0\0abcd\x02\0\0\0\x03\0\0\0xyz\0\0\0\0\0\0\0";
 static unsigned contexts_set;
@@ -47,6 +46,20 @@ int64_t arch_set_hvm_context(struct domain *d, const void *buf, size_t size)
     assert_true(domain_is_stopped(d));
     contexts_set++;
     return size && *(const char *)buf == 'x' ? -XEN_EINVAL : (int64_t)size;
+}
+
+void arch_get_vcpu_context(struct vcpu *v, struct vcpu_guest_context *c)
+{
+    c->user_regs.rax = 1000 + v->id;
+    c->flags = VGCF_online;
+}
+
+static uint64_t rax_set;
+int arch_set_vcpu_context(struct vcpu *v, const struct vcpu_guest_context *c)
+{
+    assert_true(domain_is_stopped(v->domain));
+    rax_set = c->user_regs.rax;
+    return c->debugreg[7] ? -XEN_EINVAL : 0;
 }
 
 int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
@@ -92,8 +105,7 @@ void console_ring_clear(void)
 {
 }
 
-/* --- helpers
- * ------------------------------------------------------------------------------------------------------ */
+/* --- helpers -------------------------------------------------------------------------------------- */
 
 static int64_t domctl_as(struct vcpu *v, uint32_t cmd, domid_t id)
 {
@@ -136,8 +148,7 @@ static int64_t create_with(size_t offset, uint32_t value)
 }
 #define CREATE_WITH(field, value) create_with(offsetof(struct xen_domctl_createdomain, field), value)
 
-/* --- tests
- * -------------------------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------------- */
 
 static void test_who_and_how(void **state)
 {
@@ -352,6 +363,21 @@ static void test_contexts(void **state)
     assert_int_equal(contexts_set, 2);
     h->size = ~0u;
     assert_int_equal(domctl(XEN_DOMCTL_sethvmcontext, guest->id), -XEN_ENOMEM);
+
+    struct vcpu_guest_context *c = (struct vcpu_guest_context *)buffer;
+    op->u.vcpucontext.vcpu = 0;
+    set_xen_guest_handle(op->u.vcpucontext.ctxt, c);
+    assert_int_equal(domctl(XEN_DOMCTL_getvcpucontext, guest->id), 0);
+    assert_int_equal(c->user_regs.rax, 1000);
+    c->user_regs.rax = 77;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpucontext, guest->id), 0);
+    assert_int_equal(rax_set, 77);
+    c->debugreg[7] = 1;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpucontext, guest->id), -XEN_EINVAL);
+    set_xen_guest_handle(op->u.vcpucontext.ctxt, NULL);
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpucontext, guest->id), -XEN_EFAULT);
+    op->u.vcpucontext.vcpu = 7;
+    assert_int_equal(domctl(XEN_DOMCTL_getvcpucontext, guest->id), -XEN_EINVAL);
     assert_int_equal(guest->pause_count, 0);
 }
 

@@ -168,7 +168,7 @@ void vcpu_free(struct vcpu *v);
 
 static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
 {
-    return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[id], __ATOMIC_ACQUIRE) : NULL;
+    return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[index_nospec(id, d->max_vcpus)], __ATOMIC_ACQUIRE) : NULL;
 }
 
 #endif

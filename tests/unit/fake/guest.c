@@ -213,6 +213,18 @@ void arch_upcall(struct vcpu *v)
     vcpu_kick(v);
 }
 
+__attribute__((weak)) int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
+{
+    (void)v;
+    return vector < 16 || vector > 255 ? -XEN_EINVAL : 0;
+}
+
+__attribute__((weak)) int arch_set_callback_via(struct domain *d, uint64_t via)
+{
+    (void)d, (void)via;
+    return 0;
+}
+
 bool arch_event_pending(const struct vcpu *v)
 {
     return !v->arch->interrupts_off && vcpu_upcall_pending(v);

@@ -62,6 +62,13 @@ void arch_update_wallclock(struct domain *d);
 int64_t arch_get_hvm_context(struct domain *d, void *buf, size_t size);
 int64_t arch_set_hvm_context(struct domain *d, const void *buf, size_t size);
 
+/*
+ * The same of one vCPU in the older form (xen/arch-x86/xen.h): get fills what Xen shows of HVM domains in zeroed memory, set
+ * takes general and debug registers. v is stopped. -EINVAL.
+ */
+void arch_get_vcpu_context(struct vcpu *v, struct vcpu_guest_context *context);
+int arch_set_vcpu_context(struct vcpu *v, const struct vcpu_guest_context *context);
+
 /* Instruction pointer for messages. */
 uint64_t arch_vcpu_rip(const struct vcpu *v);
 void arch_vcpu_dump(struct vcpu *v); /* debug key, crashes */
