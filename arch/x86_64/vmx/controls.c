@@ -103,6 +103,7 @@ INIT_CODE const char *vmx_controls_probe(void)
         return missing;
     if (!choose(MSR_VMX_TRUE_PIN, pin, 0, &c->pin))
         return "the processor's VMX has no virtual NMIs";
+    c->pin |= (uint32_t)(rdmsr(MSR_VMX_TRUE_PIN) >> 32) & PIN_PREEMPTION_TIMER;
     if (!choose(MSR_VMX_TRUE_EXIT, exit, 0, &c->exit) || !choose(MSR_VMX_TRUE_ENTRY, entry, 0, &c->entry))
         return "the processor's VMX does not switch PAT and EFER";
     uint64_t ept = rdmsr(MSR_VMX_EPT_VPID);

@@ -210,6 +210,7 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
         exit_hypercall(v->arch, exit);
         break;
     case VMX_EXTERNAL_INTERRUPT:
+    case VMX_PREEMPTION_TIMER:
         exit->reason = EXIT_INTERRUPT;
         break;
     case VMX_INTERRUPT_WINDOW:

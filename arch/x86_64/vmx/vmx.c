@@ -147,12 +147,20 @@ static void write_zeros(void)
         vmcs_write(zero[i], 0);
 }
 
+/*
+ * Some 10 ms in ticks of the preemption timer, which starts with each entry. Bochs 2.7 needs it: a guest that is entered with
+ * RFLAGS.IF clear and leaves it so is not left for external interrupts there, and could keep the processor for ever.
+ */
+#define LONGEST_STAY (1u << 20)
+
 static void write_controls(const struct vcpu *v)
 {
     const struct domain *d = v->domain;
     uint64_t io_bitmap = virt_to_maddr(d->arch->io_bitmap).v;
 
     vmcs_write(VMCS_PIN_CONTROLS, vmx_controls.pin);
+    if (vmx_controls.pin & PIN_PREEMPTION_TIMER)
+        vmcs_write(VMCS_PREEMPTION_TIMER, LONGEST_STAY);
     vmcs_write(VMCS_PRIMARY_CONTROLS, vmx_controls.primary);
     vmcs_write(VMCS_SECONDARY_CONTROLS, vmx_controls.secondary & ~(d->privileged ? SECONDARY_WBINVD : 0));
     vmcs_write(VMCS_EXIT_CONTROLS, vmx_controls.exit);
