@@ -8,8 +8,6 @@
 #include <xen/sched.h>
 #include "internal.h"
 
-#define SIF_INITDOMAIN_FLAG 2 /* SIF_INITDOMAIN; xen.h hides it from domains without PV entry */
-
 const struct hvm_start_info *pvh_start_info;
 uint64_t __stack_chk_guard = 0x5ad0c0de7ac3b100;
 _Noreturn void __stack_chk_fail(void);
@@ -32,7 +30,7 @@ _Noreturn void __stack_chk_fail(void)
 
 bool pvh_is_dom0(void)
 {
-    return pvh_start_info->flags & SIF_INITDOMAIN_FLAG;
+    return pvh_start_info->flags & SIF_INITDOMAIN;
 }
 
 const char *pvh_cmdline(void)

@@ -3,6 +3,7 @@
  */
 #include <lib/number.h>
 #include <lib/string.h>
+#include <pvh/memory.h>
 #include <pvh/pvh.h>
 #include <xen/sched.h>
 #include "builtin.h"
@@ -163,6 +164,15 @@ static int run_sleep(int argc, char **argv)
     return 0;
 }
 
+static int run_free(int argc, char **argv)
+{
+    if (argc != 1)
+        return usage(argv[0]);
+    print("dom0: %zu of %zu pages free, %zu blocks in use\n", page_free_count(),
+          (size_t)(memory_total() / PAGE_SIZE), heap_blocks());
+    return 0;
+}
+
 static int run_poweroff(int argc, char **argv)
 {
     if (argc != 1)
@@ -184,6 +194,7 @@ const struct tool_verb builtin_verbs[] = {
     {"echo", "[WORD...]", "prints its words; $? is the status of the last command", run_echo, false, false},
     {"run", "SCRIPT", "runs the commands in a file", run_run, false, true},
     {"sleep", "SECONDS", "waits; fractions are allowed", run_sleep, false, false},
+    {"free", "", "dom0's own memory", run_free, false, false},
     {"poweroff", "", "switches the machine off, whatever domains run", run_poweroff, false, false},
     {"restart", "", "restarts the machine, whatever domains run", run_restart, false, false},
 };

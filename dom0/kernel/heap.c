@@ -9,6 +9,7 @@
 #include <lib/string.h>
 #include <pvh/memory.h>
 #include <pvh/pvh.h>
+#include "kernel.h"
 
 #define SMALLEST_SHIFT 5
 #define LARGEST_SHIFT  11
@@ -26,6 +27,12 @@ struct block {
 };
 
 static struct block *free_blocks[CLASSES];
+static size_t blocks_in_use;
+
+size_t heap_blocks(void)
+{
+    return blocks_in_use;
+}
 
 static bool refill(uint32_t class)
 {
@@ -48,6 +55,7 @@ static void *alloc_small(uint32_t class, size_t size)
     struct block *block = free_blocks[class];
     free_blocks[class] = block->next;
     block->magic = MAGIC_USED;
+    blocks_in_use++;
     return memset(block + 1, 0, size);
 }
 
@@ -63,6 +71,7 @@ void *mem_alloc(size_t size)
     if (!block)
         return NULL;
     *block = (struct block){.magic = MAGIC_USED, .class = CLASSES, .pages = total / PAGE_SIZE};
+    blocks_in_use++;
     return memset(block + 1, 0, size);
 }
 
@@ -74,6 +83,7 @@ void mem_free(void *p)
     if (block->magic != MAGIC_USED || block->class > CLASSES)
         pvh_panic("mem_free(%p): not a block in use", p);
     block->magic = MAGIC_FREE;
+    blocks_in_use--;
     if (block->class == CLASSES) {
         page_free(block, block->pages);
         return;

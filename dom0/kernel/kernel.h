@@ -5,6 +5,10 @@
 #include <dom0/below.h>
 #include <dom0/thread.h>
 
+/* --- heap.c ------------------------------------------------------------------------------------------------- */
+/* How many blocks mem_alloc() has given out and not got back. */
+size_t heap_blocks(void);
+
 /* --- files.c
  * ------------------------------------------------------------------------------------------------ */
 /* Reads the archives among the boot modules; says what is wrong with one and goes on. */
