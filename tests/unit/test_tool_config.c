@@ -1,5 +1,4 @@
-/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c */
-/* sources: lib/number.c tests/unit/tool_below.c */
+/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c lib/number.c tests/unit/tool_below.c */
 /* Guests' configurations: xl.cfg's syntax, what the keys mean, and every mistake told with its place. */
 #include <setjmp.h>
 #include <stdarg.h>
