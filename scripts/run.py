@@ -46,6 +46,7 @@ def arguments(argv=None):
     add = parser.add_argument
     add("--vendor", choices=["amd", "intel"], default="amd", help="intel without --accel kvm: Bochs")
     add("--accel", choices=["tcg", "kvm"], default="tcg")
+    add("--parallel", action="store_true", help="TCG: a thread for each CPU; see docs/debugging.md for what breaks")
     add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot, pvh: QEMU's -kernel; pvh: dom0 only")
     add("--firmware", choices=["bios", "uefi"], default="bios", help="what boots the ISO")
     add("--cpu", help="another processor model of QEMU")
@@ -72,7 +73,9 @@ def qemu(options):
     """QEMU's command line; the console is its standard input and output."""
     command = ["qemu-system-x86_64", "-machine", "q35", "-m", str(options.mem), "-smp", str(options.smp),
                "-display", "none", "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
-               "-mon", "chardev=console", "-echr", "0x14", "-nic", "none", "-accel", options.accel]
+               "-mon", "chardev=console", "-echr", "0x14", "-nic", "none"]
+    single = options.accel == "tcg" and not options.parallel
+    command += ["-accel", "tcg,thread=single" if single else options.accel]
     command += ["-cpu", options.cpu or ("host" if options.accel == "kvm" else AMD_CPU)]
     if options.icount:
         command += ["-icount", "shift=0"]
