@@ -53,10 +53,7 @@ void vcpu_reset(struct vcpu *v)
     vendor->set_table(v, TABLE_GDTR, 0, 0xffff);
     vendor->set_table(v, TABLE_IDTR, 0, 0xffff);
     set_segments(v, &code, &data);
-    for (unsigned i = 0; i < 4; i++)
-        a->dr[i] = 0;
-    if (a->dr_loaded)
-        debug_registers_load(v);
+    debug_registers_reset(v);
     a->nmi_pending = false;
     vendor->inject(v, EVENT_NONE, 0, false, 0);
     vlapic_reset(v);

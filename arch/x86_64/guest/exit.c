@@ -162,7 +162,7 @@ static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
         exit_cr_access(v, exit);
         break;
     case EXIT_DR_ACCESS:
-        debug_registers_load(v);
+        exit_debug_registers(v);
         break;
     case EXIT_EXCEPTION:
         exit_exception(v, exit);

@@ -61,10 +61,16 @@ void io_domain_free(struct domain *d);
 void domain_debugkeys_init(void);
 
 /* guest/run.c */
-#define DR7_ENABLED 0xffull
 void run_init(void);
-void debug_registers_load(struct vcpu *v);
 void run_forget(const struct vcpu *v);
+
+/* guest/debug.c: DR0-3 are loaded from a guest's first use of them until it leaves the CPU. */
+void exit_debug_registers(struct vcpu *v);
+void debug_registers_reset(struct vcpu *v);
+void debug_registers_switch_out(struct vcpu *v);
+void debug_registers_switch_in(struct vcpu *v);
+/* The processor (an emulator) does not switch breakpoints off when a guest is left: they must never be in the registers. */
+extern bool debug_registers_stay;
 
 /* guest/fpu.c */
 void fpu_cpu_init(void);                  /* XCR0 as wide as guests may use it */

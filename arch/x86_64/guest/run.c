@@ -97,26 +97,9 @@ void arch_vcpu_run(struct vcpu *v)
 
 /* --- changing over ------------------------------------------------------------------------------------------------ */
 
-static void debug_registers_save(struct arch_vcpu *a)
-{
-    asm volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
-                 : "=r"(a->dr[0]), "=r"(a->dr[1]), "=r"(a->dr[2]), "=r"(a->dr[3]));
-    a->dr_loaded = false;
-}
-
-void debug_registers_load(struct vcpu *v)
-{
-    struct arch_vcpu *a = v->arch;
-    asm volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3"
-                 : : "r"(a->dr[0]), "r"(a->dr[1]), "r"(a->dr[2]), "r"(a->dr[3]));
-    a->dr_loaded = true;
-}
-
 void arch_switch_out(struct vcpu *prev)
 {
-    struct arch_vcpu *a = prev->arch;
-    if (a->dr_loaded)
-        debug_registers_save(a);
+    debug_registers_switch_out(prev);
     fpu_save(prev);
     vendor->switch_out(prev);
 }
@@ -135,8 +118,7 @@ void arch_switch_in(struct vcpu *next)
             wrmsr(MSR_TSC_AUX, a->tsc_aux);
     }
     fpu_load(next);
-    if (vendor->get_register(next, REG_DR7) & DR7_ENABLED)
-        debug_registers_load(next);
+    debug_registers_switch_in(next);
 }
 
 /* Arriving is all that a kick has to do. */

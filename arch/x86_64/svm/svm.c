@@ -8,6 +8,7 @@
  * its translations it simply takes a new one.
  */
 #include "svm.h"
+#include "../guest/exit.h"
 #include "../guest/p2m_format.h"
 #include <hv/frame.h>
 #include <hv/panic.h>
@@ -63,6 +64,13 @@ static INIT_CODE bool msr_permissions_init(void)
     return true;
 }
 
+/* It keeps a guest's breakpoints armed after the exit, up to version 8 at least. */
+static INIT_CODE bool is_qemu_tcg(void)
+{
+    struct cpuid r = cpuid(0x40000000u, 0);
+    return cpu_features.hypervisor && r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447; /* TCGTCGTCGTCG */
+}
+
 static INIT_CODE const char *svm_probe(void)
 {
     uint64_t vm_cr;
@@ -77,6 +85,7 @@ static INIT_CODE const char *svm_probe(void)
     asid_count = features.ebx;
     if (asid_count < 2)
         return "the processor's SVM has no ASIDs";
+    debug_registers_stay = is_qemu_tcg();
     if (!msr_permissions_init())
         return "no memory for SVM's tables";
     p2m_set_limits(cpu_features.page1g ? ORDER_1G : ORDER_2M, MIN(cpu_features.phys_bits, 48));
