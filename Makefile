@@ -124,6 +124,13 @@ $(B)/unit/%: tests/unit/%.c tests/unit/host.c $$(call unit_says,sources,tests/un
 	$(call say,CC)
 	$(Q)gcc $(UNIT_CFLAGS) $(call unit_says,cflags,$<) -o $@ $(filter %.c,$^) -lcmocka
 
+# Fuzz targets say their sources in the same way; tests/fuzz/driver.c feeds them.
+FUZZ        = $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(B)/fuzz/%: tests/fuzz/%.c tests/fuzz/driver.c tests/unit/host.c $$(call unit_says,sources,tests/fuzz/$$*.c) $(HEADERS)
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)gcc $(UNIT_CFLAGS) $(call unit_says,cflags,$<) -o $@ $(filter %.c,$^) -lcmocka
+
 # --- what is booted --------------------------------------------------------------------------------------------------
 # FILES="my.cfg my-kernel" puts more files into the archive that dom0 reads.
 CACHE      ?= build/cache
@@ -163,9 +170,9 @@ run-bochs: setup $(B)/hospes.iso ## boot in Bochs, which is an Intel machine
 iso: setup $(B)/hospes.iso ## make build/hospes.iso for BIOS and UEFI, CD and USB stick
 run-iso: setup $(B)/hospes.iso ## boot the ISO in QEMU
 	@$(RUN) --boot iso --firmware $(FIRMWARE)
-unit: setup $(UNIT) ## the unit tests only
-	@$(PYTEST) tests/unit
-test: setup all $(UNIT) $(B)/archive.cpio ## all tests
+unit: setup $(UNIT) $(FUZZ) ## the unit tests only
+	@$(PYTEST) tests/unit tests/fuzz
+test: setup all $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup tests
 run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen
 	@CACHE=$(CACHE)/xen DOM0=$(B)/dom0 ARCHIVE=$(B)/archive.cpio MEM=$(MEM) scripts/peer-xen.sh

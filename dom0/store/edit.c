@@ -184,19 +184,20 @@ static bool find_owned(const char *path, struct node *node, void *arg)
     return !forget->path[0];
 }
 
+/* What it still owns, which is the root if anything, passes to dom0: a node always has an owner. */
 static bool drop_name(const char *path, struct node *node, void *arg)
 {
     const struct forget *forget = arg;
-    size_t kept = 0;
+    bool named = false;
     for (size_t i = 0; i < node->perm_count; i++)
-        kept += node->perms[i].domid != forget->domid;
-    if (kept == node->perm_count)
-        return true;
-    struct node *changed = node_with_perms(node, node->perms, node->perm_count);
+        named |= node->perms[i].domid == forget->domid;
+    struct node *changed = named ? node_with_perms(node, node->perms, node->perm_count) : NULL;
     if (!changed)
         return true;
-    changed->perm_count = 0;
-    for (size_t i = 0; i < node->perm_count; i++)
+    if (changed->perms[0].domid == forget->domid)
+        changed->perms[0].domid = 0;
+    changed->perm_count = 1;
+    for (size_t i = 1; i < node->perm_count; i++)
         if (node->perms[i].domid != forget->domid)
             changed->perms[changed->perm_count++] = node->perms[i];
     tree_set(path, changed);
