@@ -248,8 +248,10 @@ void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
 
     guest_access_begin(d);
     struct p2m_entry entry = p2m_lookup(d, gfn);
-    if ((entry.type == P2M_RAM || (entry.type == P2M_RAM_RO && !writable)) && frame_get(entry.mfn, d->id))
+    if (entry.type == P2M_RAM || (entry.type == P2M_RAM_RO && !writable)) {
+        frame_get_held(entry.mfn); /* by the entry, at least until this section ends */
         page = mfn_to_virt(entry.mfn);
+    }
     guest_access_end();
     return page;
 }
