@@ -1,7 +1,7 @@
 /* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c lib/number.c tests/unit/tool_below.c */
 /*
- * Any bytes as a guest's configuration, and as an argument that overrides it: reading ends, gives a configuration that keeps
- * the promises of config.h or a reason, and leaves nothing behind.
+ * Any bytes as a guest's configuration, and as an argument that overrides it: reading ends, gives a
+ * configuration that keeps the promises of config.h or a reason, and leaves nothing behind.
  */
 #include <assert.h>
 #include <stdint.h>
@@ -15,10 +15,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Random bytes seldom are a key: half of them become words and signs of the language. */
 static size_t translate(const uint8_t *data, size_t size, char *text, size_t room)
 {
-    static const char *const words[] = {"name",   "kernel",   "memory", "vcpus", "on_crash", "uuid", "disk", "'restart'",
-                                        "\"pvh\"", "'k'",     "=",      "+=",    "[",        "]",    ",",    ";",
-                                        "\n",      "'g'",     "64",     "0x10",  "#",        "\\x41", "'",   "\"",
-                                        "extra",   "maxvcpus", "type",  "ramdisk", "maxmem", " ",    "1",    "root"};
+    static const char *const words[] = {
+        "name",    "kernel",   "memory", "vcpus",   "on_crash", "uuid",  "disk", "'restart'",
+        "\"pvh\"", "'k'",      "=",      "+=",      "[",        "]",     ",",    ";",
+        "\n",      "'g'",      "64",     "0x10",    "#",        "\\x41", "'",    "\"",
+        "extra",   "maxvcpus", "type",   "ramdisk", "maxmem",   " ",     "1",    "root"};
     size_t n = 0;
     for (size_t i = 0; i < size; i++) {
         const char *word = words[data[i] & 31];

@@ -1,7 +1,7 @@
 /* sources: lib/elf.c lib/why.c tests/unit/tool_below.c */
 /*
- * Any bytes as a kernel: reading ends, and what it gives lies within the file and below 4 GiB, in segments that do not overlap.
- * Half of the inputs are a good kernel with bytes of its headers changed.
+ * Any bytes as a kernel: reading ends, and what it gives lies within the file and below 4 GiB, in segments
+ * that do not overlap. Half of the inputs are a good kernel with bytes of its headers changed.
  */
 #include <assert.h>
 #include <stdint.h>
