@@ -117,6 +117,21 @@ int store_read(const char *path, char *buf, size_t size, size_t *length)
     return 0;
 }
 
+int store_get_perms(const char *path, char *buf, size_t size)
+{
+    struct node *node;
+    int error = look(path, &node);
+    size_t length = 0;
+    for (size_t i = 0; !error && i < node->perm_count; i++) {
+        char text[8];
+        perm_format(&node->perms[i], text);
+        length += (size_t)snprintf(buf + length, size - length, "%s%s", i ? "," : "", text);
+        if (length >= size)
+            error = XEN_E2BIG;
+    }
+    return error;
+}
+
 int store_directory(const char *path, void (*each)(const char *name, void *arg), void *arg)
 {
     struct node *node;

@@ -56,9 +56,22 @@ static int children(const char *path, struct names *names)
 /* --- store-ls ------------------------------------------------------------------------------------------ */
 
 struct walk {
-    bool full;
+    bool full, perms;
     char path[PATH_MAX], value[VALUE_MAX];
 };
+
+/* As xenstore-ls: behind dots that make a column of them. */
+static void show_perms(const struct walk *w, int written)
+{
+    enum { COLUMN = 60 };
+    char perms[128];
+    if (store_get_perms(w->path, perms, sizeof perms))
+        return;
+    print(" ");
+    for (; written < COLUMN; written++)
+        print(".");
+    print(" (%s)", perms);
+}
 
 static void show_node(struct walk *w, const char *name, unsigned depth)
 {
@@ -71,7 +84,10 @@ static void show_node(struct walk *w, const char *name, unsigned depth)
         print("%*s%s", (int)depth, "", name);
     print(" = \"");
     print_text(w->value, length);
-    print("\"\n");
+    print("\"");
+    if (w->perms)
+        show_perms(w, (int)((w->full ? strlen(w->path) : depth + strlen(name)) + length));
+    print("\n");
 }
 
 /* Shows all that is below w->path, which is restored. */
@@ -96,9 +112,12 @@ static int show_below(struct walk *w, unsigned depth)
 
 int verb_store_ls(int argc, char **argv)
 {
-    bool full = false;
-    const struct option options[] = {{'f', NULL, &full, "show the whole path of each node"}};
-    int status, operands = take_options(argc, argv, options, 1, 0, 1, &status);
+    bool full = false, perms = false;
+    const struct option options[] = {
+        {'f', NULL, &full, "show the whole path of each node"},
+        {'p', NULL, &perms, "show who may do what with it"},
+    };
+    int status, operands = take_options(argc, argv, options, 2, 0, 1, &status);
     if (operands < 0)
         return status;
     const char *path = operands ? argv[1] : "/";
@@ -106,6 +125,7 @@ int verb_store_ls(int argc, char **argv)
     if (!w)
         return store_failed(argv[0], path, XEN_ENOMEM);
     w->full = full;
+    w->perms = perms;
     strlcpy(w->path, path, sizeof w->path);
     int error = show_below(w, 0);
     mem_free(w);

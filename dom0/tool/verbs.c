@@ -22,7 +22,7 @@ const struct tool_verb tool_verbs[] = {
     {"rename", "DOMAIN NEWNAME", "give a domain another name", verb_rename, true, false},
     {"shutdown", "[-w] -a|DOMAIN", "ask a domain to shut down", verb_shutdown, true, false},
     {"store-list", "[-p] PATH...", "list the children of a node in the store", verb_store_list, false, false},
-    {"store-ls", "[-f] [PATH]", "show the store below a node", verb_store_ls, false, false},
+    {"store-ls", "[-f] [-p] [PATH]", "show the store below a node", verb_store_ls, false, false},
     {"store-read", "[-p] PATH...", "show the value of a node in the store", verb_store_read, false, false},
     {"store-rm", "PATH...", "remove a node from the store", verb_store_rm, false, false},
     {"store-write", "PATH VALUE...", "write a node in the store", verb_store_write, false, false},

@@ -141,6 +141,8 @@ static void the_store(void **state)
     expect("store-list /a", DONE, "b\nc\n");
     expect("store-list -p /a", DONE, "/a/b\n/a/c\n");
     expect("store-ls /a", DONE, "b = \"one\"\nc = \"two\"\n");
+    expect("store-ls -p /a", DONE, "b = \"one\" ........");
+    expect("store-ls -p /a", DONE, ". (n0,r1)\nc");
     expect("store-ls -f /a", DONE, "/a/b = \"one\"\n/a/c = \"two\"\n");
     expect("store-write /a", USAGE, "store-write: something is missing; usage: store-write PATH VALUE...\n");
     expect("store-write /a 1 /b", USAGE, "store-write: /b has no value: paths and values come in pairs\n");

@@ -71,6 +71,8 @@ int store_mkdir(const char *path);
 int store_rm(const char *path);
 /* perms as on the wire: a letter of n r w b and a domid each, e.g. "n0", "r5"; the first is the owner. */
 int store_set_perms(const char *path, const char *const *perms, size_t count);
+/* The other way round: into buf as "n0,r5". E2BIG when it does not fit. */
+int store_get_perms(const char *path, char *buf, size_t size);
 /* Into buf with a terminating zero; *length may be NULL. E2BIG when it does not fit. */
 int store_read(const char *path, char *buf, size_t size, size_t *length);
 /* Calls each(name, arg) for every child, in order. */
