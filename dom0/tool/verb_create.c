@@ -3,18 +3,26 @@
 #include <lib/string.h>
 
 #include "domain.h"
+#include "format.h"
 #include "plan.h"
 #include "verbs.h"
+
+static const char *file_name_at(size_t i)
+{
+    struct file file;
+    return file_at(i, &file) ? file.name : NULL;
+}
 
 /* FILE, or FILE.cfg. */
 static bool find_config(const char *name, struct file *file, struct why *why)
 {
-    char longer[256];
-    if (file_find(name, file))
-        return true;
+    char longer[256], nearest[WORD_TEXT];
     snprintf(longer, sizeof longer, "%s.cfg", name);
-    return file_find(longer, file) ||
-           fail(why, "%s: neither it nor %s is in the archive: ls shows its files", name, longer);
+    if (file_find(name, file) || file_find(longer, file))
+        return true;
+    if (nearest_word(longer, file_name_at, nearest) || nearest_word(name, file_name_at, nearest))
+        return fail(why, "%s: no such file in the archive: did you mean %s?", name, nearest);
+    return fail(why, "%s: neither it nor %s is in the archive: ls shows its files", name, longer);
 }
 
 static int dry_run(const struct guest_config *config)

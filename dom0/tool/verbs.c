@@ -8,7 +8,7 @@
 
 const struct tool_verb tool_verbs[] = {
     {"console", "DOMAIN", "join a domain's console; Ctrl-] leaves it", verb_console, true, false},
-    {"create", "[-c] [-p] [-n] FILE [KEY=VALUE...]", "create a domain from a configuration", verb_create,
+    {"create", "[-c] [-p] [-n] [-q] FILE [KEY=VALUE...]", "create a domain from a configuration", verb_create,
      false, true},
     {"destroy", "DOMAIN", "end a domain at once, without asking it", verb_destroy, true, false},
     {"dmesg", "[-c]", "show the hypervisor's messages", verb_dmesg, false, false},

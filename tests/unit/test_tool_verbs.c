@@ -126,6 +126,7 @@ static void dry_run(void **state)
     expect("create -n deb", DONE, "kernel     0x000200000 - 0x000202fff  12 KiB   k\n");
     expect("create --dry-run deb memory=99999", FAILED, "create: memory=99999: 2 GiB free of 2 GiB\n");
     expect("create --dryrun deb", DONE, "Nothing is short");
+    expect("create dep", FAILED, "create: dep: no such file in the archive: did you mean deb.cfg?\n");
     expect("create nothing", FAILED,
            "create: nothing: neither it nor nothing.cfg is in the archive: ls shows its files\n");
     assert_int_equal(world.domains, 0);

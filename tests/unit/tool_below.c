@@ -118,6 +118,14 @@ bool file_find(const char *path, struct file *file)
     return false;
 }
 
+bool file_at(size_t index, struct file *file)
+{
+    if (index >= FILES || !files[index].name)
+        return false;
+    *file = files[index];
+    return true;
+}
+
 uint64_t time_ns(void)
 {
     return world.now;
