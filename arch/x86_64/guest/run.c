@@ -92,6 +92,9 @@ void arch_vcpu_run(struct vcpu *v)
         inject_events(v);
         enter(v, &exit);
         exit_dispatch(v, &exit);
+        /* Bochs 2.7 leaves a guest that was entered so for no interrupt (vmx/vmx.c): one that exits often gets none in. */
+        if (unlikely(!(a->rflags & RFLAGS_IF)))
+            interrupts_window();
     } while (!READ_ONCE(cpu->pending));
 }
 
