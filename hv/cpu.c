@@ -19,7 +19,8 @@ struct domain idle_domain = {.id = DOMID_IDLE, .refs = 1};
 void softirq_raise_on(struct cpu *cpu, enum softirq which)
 {
     uint32_t before = __atomic_fetch_or(&cpu->pending, 1u << which, __ATOMIC_SEQ_CST);
-    /* A bit that was set already came with a kick, or was set by that CPU itself, which looks before it goes on. */
+    /* A bit that was set already came with a kick, or was set by that CPU itself, which looks before it goes
+     * on. */
     if (cpu != this_cpu() && !(before & (1u << which)))
         arch_cpu_kick(cpu);
 }

@@ -1,11 +1,12 @@
 /*
- * Event channels: the ports of a domain, binding and closing them, and sending (hv/evtchn.h). How a guest is shown
- * what is pending: hv/evtchn_2l.c and hv/evtchn_fifo.c. What guests ask for: hv/evtchn_op.c.
+ * Event channels: the ports of a domain, binding and closing them, and sending (hv/evtchn.h). How a guest is
+ * shown what is pending: hv/evtchn_2l.c and hv/evtchn_fifo.c. What guests ask for: hv/evtchn_op.c.
  *
  * Ports come into being in pages as they are needed, and their pages stay until the domain is freed.
  *
- * Locking: LOCK_EVTCHN of the domain; joining two ports and parting them needs both domains' locks, so either one keeps
- * a pair together. That is why a sender, who holds only its own, may use the other end, and the domain behind it.
+ * Locking: LOCK_EVTCHN of the domain; joining two ports and parting them needs both domains' locks, so either
+ * one keeps a pair together. That is why a sender, who holds only its own, may use the other end, and the
+ * domain behind it.
  */
 #include <hv/arch/vcpu.h>
 #include <hv/cpu.h>
@@ -19,7 +20,7 @@ bool virq_is_global(uint32_t virq)
     return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
 }
 
-/* --- ports ------------------------------------------------------------------------------------------------------- */
+/* --- ports ---------------------------------------------------------------------------------------------- */
 
 static int add_page_locked(struct evtchn_domain *e)
 {
@@ -72,7 +73,8 @@ static void free_locked(struct domain *d, struct evtchn *chn)
     e->first_free = MIN(e->first_free, chn->port);
 }
 
-static struct evtchn *open_locked(struct domain *d, evtchn_port_t port, enum evtchn_state state, uint32_t vcpu)
+static struct evtchn *open_locked(struct domain *d, evtchn_port_t port, enum evtchn_state state,
+                                  uint32_t vcpu)
 {
     struct evtchn *chn = evtchn_find_locked(d, port);
     chn->state = state;
@@ -81,7 +83,7 @@ static struct evtchn *open_locked(struct domain *d, evtchn_port_t port, enum evt
     return chn;
 }
 
-/* --- opening --------------------------------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------------------- */
 
 int64_t evtchn_alloc_unbound(struct domain *d, domid_t remote)
 {
@@ -151,7 +153,7 @@ int64_t evtchn_bind_ipi(struct domain *d, uint32_t vcpu)
     return port;
 }
 
-/* --- closing ----------------------------------------------------------------------------------------------------------- */
+/* --- closing -------------------------------------------------------------------------------------------- */
 
 /* Both domains' locks are held. */
 static void part_locked(struct domain *d, struct evtchn *chn)
@@ -191,7 +193,7 @@ int evtchn_close(struct domain *d, evtchn_port_t port)
     }
 }
 
-/* --- sending ------------------------------------------------------------------------------------------------------------- */
+/* --- sending -------------------------------------------------------------------------------------------- */
 
 void evtchn_upcall(struct vcpu *v)
 {
@@ -206,7 +208,8 @@ void evtchn_raise(struct domain *d, struct evtchn *chn)
     const struct evtchn_abi *abi;
     if (!evtchn_usable(chn))
         return;
-    /* If the guest changes its ABI meanwhile, it may have collected what was pending before we set the bit. */
+    /* If the guest changes its ABI meanwhile, it may have collected what was pending before we set the bit.
+     */
     do {
         abi = __atomic_load_n(&d->evtchn->abi, __ATOMIC_SEQ_CST);
         abi->set_pending(d, chn);
@@ -259,13 +262,14 @@ bool vcpu_upcall_pending(const struct vcpu *v)
 
 void evtchn_vcpu_info_moved(struct vcpu *v)
 {
-    /* A sender may have set bits in the old place after they were copied: let the guest look at everything. */
+    /* A sender may have set bits in the old place after they were copied: let the guest look at everything.
+     */
     __atomic_store_n(&v->info->evtchn_pending_sel, ~0ull, __ATOMIC_SEQ_CST);
     __atomic_store_n(&v->info->evtchn_upcall_pending, 1, __ATOMIC_SEQ_CST);
     arch_upcall(v);
 }
 
-/* --- polling --------------------------------------------------------------------------------------------------------------- */
+/* --- polling -------------------------------------------------------------------------------------------- */
 
 int evtchn_poll_ready(struct domain *d, evtchn_port_t port)
 {
@@ -301,7 +305,7 @@ void evtchn_check_pollers(struct domain *d, evtchn_port_t port)
     }
 }
 
-/* --- beginning and end ------------------------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 int evtchn_domain_init(struct domain *d, uint32_t max_port)
 {

@@ -1,6 +1,6 @@
 /*
- * The 2-level ABI: pending and mask bits of all ports in shared_info, and for each vCPU a word that says which words
- * of the pending bits to look at (xen/xen.h, struct shared_info).
+ * The 2-level ABI: pending and mask bits of all ports in shared_info, and for each vCPU a word that says
+ * which words of the pending bits to look at (xen/xen.h, struct shared_info).
  *
  * Locking: none here; the guest changes these words at any time too, so every access is one atomic operation.
  */
@@ -26,7 +26,8 @@ static void select_word(struct domain *d, const struct evtchn *chn)
 static void set_pending(struct domain *d, struct evtchn *chn)
 {
     uint32_t word = chn->port / WORD_BITS;
-    if (__atomic_fetch_or(&d->shared_info->evtchn_pending[word], bit(chn->port), __ATOMIC_SEQ_CST) & bit(chn->port))
+    if (__atomic_fetch_or(&d->shared_info->evtchn_pending[word], bit(chn->port), __ATOMIC_SEQ_CST) &
+        bit(chn->port))
         return;
     if (!(__atomic_load_n(&d->shared_info->evtchn_mask[word], __ATOMIC_SEQ_CST) & bit(chn->port)))
         select_word(d, chn);
@@ -35,23 +36,27 @@ static void set_pending(struct domain *d, struct evtchn *chn)
 
 static void clear_pending(struct domain *d, struct evtchn *chn)
 {
-    __atomic_fetch_and(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], ~bit(chn->port), __ATOMIC_SEQ_CST);
+    __atomic_fetch_and(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], ~bit(chn->port),
+                       __ATOMIC_SEQ_CST);
 }
 
 static bool is_pending(struct domain *d, const struct evtchn *chn)
 {
-    return __atomic_load_n(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) & bit(chn->port);
+    return __atomic_load_n(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) &
+           bit(chn->port);
 }
 
 static bool is_masked(struct domain *d, const struct evtchn *chn)
 {
-    return __atomic_load_n(&d->shared_info->evtchn_mask[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) & bit(chn->port);
+    return __atomic_load_n(&d->shared_info->evtchn_mask[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) &
+           bit(chn->port);
 }
 
 static void unmask(struct domain *d, struct evtchn *chn)
 {
     uint32_t word = chn->port / WORD_BITS;
-    uint64_t before = __atomic_fetch_and(&d->shared_info->evtchn_mask[word], ~bit(chn->port), __ATOMIC_SEQ_CST);
+    uint64_t before =
+        __atomic_fetch_and(&d->shared_info->evtchn_mask[word], ~bit(chn->port), __ATOMIC_SEQ_CST);
     if ((before & bit(chn->port)) && is_pending(d, chn))
         select_word(d, chn);
 }

@@ -1,12 +1,12 @@
 /*
- * The FIFO ABI: an event word per port in pages of the guest's, and for each vCPU and priority a queue of ports
- * linked through these words (xen/event_channel.h).
+ * The FIFO ABI: an event word per port in pages of the guest's, and for each vCPU and priority a queue of
+ * ports linked through these words (xen/event_channel.h).
  *
- * A queue belongs to both sides: we add at the tail, the guest takes from the head. We remember the tails and never
- * follow a link, so whatever the guest writes into its words costs us nothing and harms only itself.
+ * A queue belongs to both sides: we add at the tail, the guest takes from the head. We remember the tails and
+ * never follow a link, so whatever the guest writes into its words costs us nothing and harms only itself.
  *
- * Locking: LOCK_EVTFIFO of the receiving domain around linking and around what is remembered in struct evtchn for it.
- * Setting up and giving back: LOCK_EVTCHN; nobody sends any more when pages are given back.
+ * Locking: LOCK_EVTFIFO of the receiving domain around linking and around what is remembered in struct evtchn
+ * for it. Setting up and giving back: LOCK_EVTCHN; nobody sends any more when pages are given back.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/evtchn_port.h>
@@ -23,8 +23,8 @@
 #define MAX_PAGES      (EVTCHN_FIFO_NR_CHANNELS / WORDS_PER_PAGE)
 
 struct evtchn_fifo {
-    spinlock_t lock;    /* LOCK_EVTFIFO */
-    uint32_t words;     /* ports below this have a word; grows under both locks */
+    spinlock_t lock; /* LOCK_EVTFIFO */
+    uint32_t words;  /* ports below this have a word; grows under both locks */
     event_word_t *page[MAX_PAGES];
 };
 
@@ -48,8 +48,9 @@ static event_word_t word_value(const struct domain *d, const struct evtchn *chn)
 }
 
 /*
- * Hangs port behind the tail whose word is given. False: the guest has taken that one off already, the queue is empty.
- * BUSY keeps a well-behaved guest from changing the word; with another one we try a few times and let it lose its event.
+ * Hangs port behind the tail whose word is given. False: the guest has taken that one off already, the queue
+ * is empty. BUSY keeps a well-behaved guest from changing the word; with another one we try a few times and
+ * let it lose its event.
  */
 static bool link_behind(event_word_t *word, evtchn_port_t port)
 {
@@ -108,7 +109,8 @@ static void set_pending(struct domain *d, struct evtchn *chn)
     }
     spin_unlock(&fifo->lock);
 
-    if (first && !(__atomic_fetch_or(&v->fifo->control->ready, 1u << priority, __ATOMIC_SEQ_CST) & 1u << priority))
+    if (first &&
+        !(__atomic_fetch_or(&v->fifo->control->ready, 1u << priority, __ATOMIC_SEQ_CST) & 1u << priority))
         evtchn_upcall(v);
     if (!was_pending)
         evtchn_check_pollers(d, chn->port);
@@ -154,7 +156,7 @@ const struct evtchn_abi evtchn_fifo = {
     .is_busy = is_busy,
 };
 
-/* --- setting up ------------------------------------------------------------------------------------------------------ */
+/* --- setting up ----------------------------------------------------------------------------------------- */
 
 static void release(void *in_page)
 {

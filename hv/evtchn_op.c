@@ -1,5 +1,6 @@
 /*
- * event_channel_op: what guests ask of event channels, decoded and answered (xen/event_channel.h), and the debug key 'e'.
+ * event_channel_op: what guests ask of event channels, decoded and answered (xen/event_channel.h), and the
+ * debug key 'e'.
  *
  * Locking: none held on entry; LOCK_EVTCHN inside where ports are read or changed.
  */
@@ -119,9 +120,10 @@ static int on_port(unsigned op, evtchn_port_t port, uint32_t value)
     return result;
 }
 
-/* --- reset ------------------------------------------------------------------------------------------------------- */
+/* --- reset ---------------------------------------------------------------------------------------------- */
 
-/* Notes that a reset begins or goes on: at which port, or 0 when there is none to go on with or one is under way. */
+/* Notes that a reset begins or goes on: at which port, or 0 when there is none to go on with or one is under
+ * way. */
 static uint32_t reset_position(struct evtchn_domain *e, bool goes_on)
 {
     spin_lock(&e->lock);
@@ -168,7 +170,7 @@ static int64_t do_reset(uint64_t arg[6], const struct evtchn_reset *op)
     return result;
 }
 
-/* --- the hypercall ------------------------------------------------------------------------------------------------- */
+/* --- the hypercall -------------------------------------------------------------------------------------- */
 
 union evtchn_args {
     struct evtchn_alloc_unbound alloc_unbound;
@@ -205,7 +207,8 @@ static const uint8_t arg_size[] = {
     [EVTCHNOP_set_priority] = sizeof(struct evtchn_set_priority),
 };
 
-/* The operations that open a port: the result is its number, which *answer takes; it goes back to the guest. */
+/* The operations that open a port: the result is its number, which *answer takes; it goes back to the guest.
+ */
 static int64_t open_op(unsigned op, union evtchn_args *args, evtchn_port_t **answer)
 {
     struct domain *d = current->domain;
@@ -290,13 +293,13 @@ int64_t do_event_channel_op(uint64_t arg[6])
     }
 }
 
-/* --- debug key ------------------------------------------------------------------------------------------------------- */
+/* --- debug key ------------------------------------------------------------------------------------------ */
 
 static void dump_port(struct domain *d, const struct evtchn *chn)
 {
     const struct evtchn_abi *abi = d->evtchn->abi;
-    printk("  %5u %c%c vcpu %u ", chn->port, abi->is_pending(d, chn) ? 'P' : '-', abi->is_masked(d, chn) ? 'M' : '-',
-           chn->vcpu);
+    printk("  %5u %c%c vcpu %u ", chn->port, abi->is_pending(d, chn) ? 'P' : '-',
+           abi->is_masked(d, chn) ? 'M' : '-', chn->vcpu);
     switch (chn->state) {
     case EVTCHN_UNBOUND:
         printk("unbound, for d%u\n", chn->remote_id);
@@ -317,7 +320,8 @@ void evtchn_dump(void)
     for (struct domain *d = domain_next(0); d; d = domain_next(d->id + 1)) {
         struct evtchn_domain *e = d->evtchn;
         spin_lock(&e->lock);
-        printk("d%u: %u ports, %s, %u vCPUs poll\n", d->id, e->active, e->fifo ? "FIFO" : "2-level", e->pollers);
+        printk("d%u: %u ports, %s, %u vCPUs poll\n", d->id, e->active, e->fifo ? "FIFO" : "2-level",
+               e->pollers);
         for (evtchn_port_t port = 1; port < e->valid; port++) {
             const struct evtchn *chn = evtchn_find_locked(d, port);
             if (evtchn_usable(chn))

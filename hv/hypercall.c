@@ -28,7 +28,8 @@ int64_t hypercall(uint64_t number, uint64_t arg[6])
 {
     if (number >= ARRAY_SIZE(handlers))
         return -XEN_ENOSYS;
-    /* So that a CPU which guesses wrongly about the comparison cannot be led to an address beyond the table. */
+    /* So that a CPU which guesses wrongly about the comparison cannot be led to an address beyond the table.
+     */
     hypercall_fn *fn = handlers[index_nospec(number, ARRAY_SIZE(handlers))];
     return fn ? fn(arg) : -XEN_ENOSYS;
 }

@@ -18,7 +18,8 @@ static void check_order(const spinlock_t *lock)
 {
     struct cpu *cpu = this_cpu();
     if (cpu->locks_held >> (2 * lock->level))
-        panic("lock %p of level %u taken while levels %#x are held", (const void *)lock, lock->level, cpu->locks_held);
+        panic("lock %p of level %u taken while levels %#x are held", (const void *)lock, lock->level,
+              cpu->locks_held);
 }
 
 static void note_taken(spinlock_t *lock)
@@ -38,7 +39,8 @@ static void note_released(spinlock_t *lock)
 void assert_locked(const spinlock_t *lock)
 {
     if (lock->holder != this_cpu()->id + 1)
-        panic("lock %p of level %u is not held here but by CPU %d", (const void *)lock, lock->level, lock->holder - 1);
+        panic("lock %p of level %u is not held here but by CPU %d", (const void *)lock, lock->level,
+              lock->holder - 1);
 }
 
 #else
@@ -77,7 +79,8 @@ bool spin_trylock(spinlock_t *lock)
         return false;
     spinlock_t mine = seen;
     mine.next++;
-    if (!__atomic_compare_exchange_n(&lock->word, &seen.word, mine.word, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+    if (!__atomic_compare_exchange_n(&lock->word, &seen.word, mine.word, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
         return false;
     note_taken(lock);
     return true;

@@ -1,15 +1,16 @@
 /*
  * multicall: a list of hypercalls in one (xen/xen.h, struct multicall_entry).
  *
- * Each entry is copied in, carried out, and its result copied out. A call that has to be continued leaves its changed
- * arguments in its entry and the multicall begins with that entry the next time. So a list of any length keeps
- * interrupts waiting for one run only.
+ * Each entry is copied in, carried out, and its result copied out. A call that has to be continued leaves its
+ * changed arguments in its entry and the multicall begins with that entry the next time. So a list of any
+ * length keeps interrupts waiting for one run only.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>
 #include <hv/hypercall.h>
 
-/* When this much time has passed, the rest of the list waits until interrupts and the scheduler had their turn. */
+/* When this much time has passed, the rest of the list waits until interrupts and the scheduler had their
+ * turn. */
 #define RUN_TIME (200 * 1000ull)
 
 _Static_assert(sizeof(((struct multicall_entry *)0)->args) == 6 * sizeof(uint64_t), "arguments are arg[6]");
@@ -25,7 +26,8 @@ static int64_t one_call(gva_t where)
     if (result == HYPERCALL_RESTART)
         return copy_to_guest(where, &entry, sizeof(entry)) ? -XEN_EFAULT : HYPERCALL_RESTART;
     entry.result = (uint64_t)result;
-    return copy_to_guest(GVA(where.v + offsetof(struct multicall_entry, result)), &entry.result, sizeof(entry.result));
+    return copy_to_guest(GVA(where.v + offsetof(struct multicall_entry, result)), &entry.result,
+                         sizeof(entry.result));
 }
 
 /* arg: address of the list, number of its entries. Both then say what remains. */

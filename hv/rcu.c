@@ -1,9 +1,10 @@
 /*
- * Grace periods. One is under way at a time: its number goes up, every CPU is asked to come through cpu_loop(), and the
- * last one to do so runs what was deferred before it began. What is deferred meanwhile waits for the next.
+ * Grace periods. One is under way at a time: its number goes up, every CPU is asked to come through
+ * cpu_loop(), and the last one to do so runs what was deferred before it began. What is deferred meanwhile
+ * waits for the next.
  *
- * No locks: `incoming` is a stack pushed by compare-and-swap, `underway` makes one CPU the starter, and only the
- * CPU that brings `remaining` to zero touches `batch`.
+ * No locks: `incoming` is a stack pushed by compare-and-swap, `underway` makes one CPU the starter, and only
+ * the CPU that brings `remaining` to zero touches `batch`.
  */
 #include <hv/cpu.h>
 #include <hv/rcu.h>
@@ -17,7 +18,8 @@ static unsigned remaining; /* CPUs that have not yet passed through it */
 /* Starts a grace period if something waits for one and none is under way. */
 static void start(void)
 {
-    while (__atomic_load_n(&incoming, __ATOMIC_SEQ_CST) && !__atomic_exchange_n(&underway, true, __ATOMIC_SEQ_CST)) {
+    while (__atomic_load_n(&incoming, __ATOMIC_SEQ_CST) &&
+           !__atomic_exchange_n(&underway, true, __ATOMIC_SEQ_CST)) {
         batch = __atomic_exchange_n(&incoming, NULL, __ATOMIC_ACQ_REL);
         if (batch) {
             remaining = cpu_count;
@@ -34,7 +36,8 @@ void rcu_defer(struct rcu_head *head, void (*fn)(struct rcu_head *head))
 {
     head->fn = fn;
     head->next = __atomic_load_n(&incoming, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&incoming, &head->next, head, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+    while (
+        !__atomic_compare_exchange_n(&incoming, &head->next, head, true, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
     start();
 }

@@ -1,9 +1,9 @@
 /*
- * Run states: how long each vCPU ran, waited, slept and was kept from running (xen/vcpu.h), and the copy that a guest
- * can have in its own memory.
+ * Run states: how long each vCPU ran, waited, slept and was kept from running (xen/vcpu.h), and the copy that
+ * a guest can have in its own memory.
  *
- * Locking: v->runstate changes under the lock of v->cpu's run queue. The guest's copy is written only by the CPU that
- * has v current.
+ * Locking: v->runstate changes under the lock of v->cpu's run queue. The guest's copy is written only by the
+ * CPU that has v current.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>

@@ -1,19 +1,22 @@
 /*
  * The scheduler.
  *
- * Fairness: vcpu->vtime is the time that a vCPU ran, divided by its domain's weight. The least vtime runs; running
- * raises it, waiting does not, so each vCPU that waits is served sooner or later whatever the others do. One that
- * slept comes back at most BOOST behind the queue: enough to preempt one that computes, too little to starve it.
+ * Fairness: vcpu->vtime is the time that a vCPU ran, divided by its domain's weight. The least vtime runs;
+ * running raises it, waiting does not, so each vCPU that waits is served sooner or later whatever the others
+ * do. One that slept comes back at most BOOST behind the queue: enough to preempt one that computes, too
+ * little to starve it.
  *
  * Placement: a vCPU returns to where it ran, unless another CPU idles. idle_cpus and waiting_cpus, a bit per
- * CPU, are changed under that CPU's lock. Queueing publishes the waiting bit and then reads the idle bits; going idle
- * publishes the idle bit and then reads the waiting bits: one of the two sees the other, so none idles while work waits.
+ * CPU, are changed under that CPU's lock. Queueing publishes the waiting bit and then reads the idle bits;
+ * going idle publishes the idle bit and then reads the waiting bits: one of the two sees the other, so none
+ * idles while work waits.
  *
- * Waking: whoever changes vcpu->stopped takes the lock of v->cpu's queue afterwards and looks again; sched_softirq()
- * clears v->running only when v's registers are in memory and looks again too. No wake-up is lost between them.
+ * Waking: whoever changes vcpu->stopped takes the lock of v->cpu's queue afterwards and looks again;
+ * sched_softirq() clears v->running only when v's registers are in memory and looks again too. No wake-up is
+ * lost between them.
  *
- * Locking: LOCK_SCHED, one queue at a time. v->cpu changes under the lock of the queue that it leaves, and only
- * while v is neither queued nor running.
+ * Locking: LOCK_SCHED, one queue at a time. v->cpu changes under the lock of the queue that it leaves, and
+ * only while v is neither queued nor running.
  */
 #include <hv/arch/time.h>
 #include <hv/arch/vcpu.h>
@@ -71,7 +74,7 @@ static void advance_locked(struct run_queue *rq, ns_t now)
         rq->vtime = least;
 }
 
-/* --- queues ------------------------------------------------------------------------------------------------------ */
+/* --- queues --------------------------------------------------------------------------------------------- */
 
 struct cpu *sched_lock_vcpu(const struct vcpu *v)
 {
@@ -105,7 +108,8 @@ static void dequeue_locked(struct cpu *cpu, struct vcpu *v)
         __atomic_fetch_and(&waiting_cpus, ~cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
-/* v, neither queued nor running, moves from the locked queue of `from` to that of `to`, keeping its lead or lag. */
+/* v, neither queued nor running, moves from the locked queue of `from` to that of `to`, keeping its lead or
+ * lag. */
 static void move_locked(struct vcpu *v, struct cpu *from, struct cpu *to)
 {
     v->vtime += READ_ONCE(to->run_queue.vtime) - from->run_queue.vtime;
@@ -216,7 +220,7 @@ static void steal(struct cpu *cpu)
     }
 }
 
-/* --- choosing ------------------------------------------------------------------------------------------------------ */
+/* --- choosing ------------------------------------------------------------------------------------------- */
 
 static void slice_end(struct timer *timer, void *arg)
 {
@@ -247,7 +251,8 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
             dequeue_locked(cpu, next);
             next->charged = now;
             runstate_change_locked(next, RUNSTATE_running, now);
-            /* Full barrier: senders of events set pending bits, then look at this; we set this, then look at the bits. */
+            /* Full barrier: senders of events set pending bits, then look at this; we set this, then look at
+             * the bits. */
             (void)__atomic_exchange_n(&next->running, true, __ATOMIC_SEQ_CST);
         }
         if (vcpu_is_idle(prev)) {
@@ -319,7 +324,7 @@ void vcpu_yield_current(void)
     spin_unlock(&rq->lock);
 }
 
-/* --- starting and stopping ------------------------------------------------------------------------------------------- */
+/* --- starting and stopping ------------------------------------------------------------------------------ */
 
 void vcpu_wake(struct vcpu *v, uint32_t bits)
 {
@@ -327,7 +332,8 @@ void vcpu_wake(struct vcpu *v, uint32_t bits)
         place(v);
 }
 
-/* v must not be queued where it is, or must leave the CPU where it runs: because it is stopped, or may not use that CPU. */
+/* v must not be queued where it is, or must leave the CPU where it runs: because it is stopped, or may not
+ * use that CPU. */
 static void displace(struct vcpu *v)
 {
     struct cpu *cpu = sched_lock_vcpu(v);
@@ -424,7 +430,7 @@ bool domain_is_stopped(const struct domain *d)
     return true;
 }
 
-/* --- control ------------------------------------------------------------------------------------------------------------ */
+/* --- control -------------------------------------------------------------------------------------------- */
 
 int sched_set_weight(struct domain *d, uint32_t weight)
 {
@@ -469,7 +475,7 @@ int sched_unpin(struct vcpu *v)
     return 0;
 }
 
-/* --- beginning and end ---------------------------------------------------------------------------------------------------- */
+/* --- beginning and end ---------------------------------------------------------------------------------- */
 
 void sched_cpu_init(struct cpu *cpu)
 {
@@ -505,15 +511,16 @@ void sched_vcpu_destroy(struct vcpu *v)
     vcpu_time_destroy(v);
 }
 
-/* --- debug key ---------------------------------------------------------------------------------------------------------------- */
+/* --- debug key ------------------------------------------------------------------------------------------ */
 
 static void dump_vcpu(struct vcpu *v)
 {
     static const char *const states[] = {"running", "runnable", "blocked", "offline"};
     struct vcpu_runstate_info r;
     runstate_get(v, &r);
-    printk(LOG_INFO "  d%uv%u CPU %u %s stopped %#x pending %u vtime %lu ran %lu ms\n", v->domain->id, v->id, v->cpu->id,
-           states[r.state], v->stopped, vcpu_upcall_pending(v), v->vtime, r.time[RUNSTATE_running] / MILLISECOND);
+    printk(LOG_INFO "  d%uv%u CPU %u %s stopped %#x pending %u vtime %lu ran %lu ms\n", v->domain->id, v->id,
+           v->cpu->id, states[r.state], v->stopped, vcpu_upcall_pending(v), v->vtime,
+           r.time[RUNSTATE_running] / MILLISECOND);
 }
 
 void sched_dump(void)
@@ -521,7 +528,8 @@ void sched_dump(void)
     printk(LOG_INFO "  idle CPUs %#lx, with vCPUs waiting %#lx\n", idle_cpus, waiting_cpus);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct run_queue *rq = &cpus[i]->run_queue;
-        printk(LOG_INFO "  CPU %u: %u wait, vtime %lu, %s\n", i, rq->count, rq->vtime, rq->sliced ? "sliced" : "not sliced");
+        printk(LOG_INFO "  CPU %u: %u wait, vtime %lu, %s\n", i, rq->count, rq->vtime,
+               rq->sliced ? "sliced" : "not sliced");
     }
     for (struct domain *d = domain_next(0); d; d = domain_next(d->id + 1))
         for (uint32_t i = 0; i < d->max_vcpus; i++)

@@ -15,7 +15,7 @@
 
 #define MAX_POLL_PORTS 128u
 
-/* --- poll -------------------------------------------------------------------------------------------------------- */
+/* --- poll ----------------------------------------------------------------------------------------------- */
 
 /* Something v polls for is there already: 1; 0: nothing; negative errno. */
 static int poll_ready(struct vcpu *v, const evtchn_port_t *ports, uint32_t count)
@@ -62,7 +62,7 @@ static int64_t poll(gva_t guest)
     return 0;
 }
 
-/* --- watchdogs ----------------------------------------------------------------------------------------------------- */
+/* --- watchdogs ------------------------------------------------------------------------------------------ */
 
 static void watchdog_fires(struct timer *timer, void *arg)
 {
@@ -117,7 +117,8 @@ static int64_t watchdog(gva_t guest)
 
     ns_t expires = time_now() + op.timeout * SECOND;
     spin_lock(&d->lock);
-    int64_t result = op.id ? change_watchdog_locked(d, op.id, op.timeout, expires) : take_watchdog_locked(d, expires);
+    int64_t result =
+        op.id ? change_watchdog_locked(d, op.id, op.timeout, expires) : take_watchdog_locked(d, expires);
     spin_unlock(&d->lock);
     return result;
 }
@@ -132,7 +133,7 @@ void watchdogs_kill(struct domain *d)
     d->watchdog_in_use = 0;
 }
 
-/* --- shutdown ------------------------------------------------------------------------------------------------------------ */
+/* --- shutdown ------------------------------------------------------------------------------------------- */
 
 static int64_t shutdown(gva_t guest)
 {
@@ -173,9 +174,10 @@ static int64_t remote_shutdown(gva_t guest)
     return 0;
 }
 
-/* --- the hypercall ----------------------------------------------------------------------------------------------------------- */
+/* --- the hypercall -------------------------------------------------------------------------------------- */
 
-/* Ties the calling vCPU to one CPU for a while (firmware calls that insist on it); a negative one ends that. */
+/* Ties the calling vCPU to one CPU for a while (firmware calls that insist on it); a negative one ends that.
+ */
 static int64_t pin_override(gva_t guest)
 {
     struct sched_pin_override op;

@@ -1,9 +1,9 @@
 /*
  * Timers: a binary heap per CPU, ordered by expiry.
  *
- * A timer sits on the queue of the CPU that armed it. timer->cpu names that queue and changes only under its lock, from
- * NULL by compare-and-swap; so whoever wants to take a timer off reads it, locks, and looks again. Room in every
- * heap is made when a timer's owner is created (timer_reserve), so arming cannot fail.
+ * A timer sits on the queue of the CPU that armed it. timer->cpu names that queue and changes only under its
+ * lock, from NULL by compare-and-swap; so whoever wants to take a timer off reads it, locks, and looks again.
+ * Room in every heap is made when a timer's owner is created (timer_reserve), so arming cannot fail.
  *
  * Locking: LOCK_TIMER of each queue.
  */
@@ -25,7 +25,7 @@ void timer_init(struct timer *timer, timer_fn *fn, void *arg)
     *timer = (struct timer){.fn = fn, .arg = arg};
 }
 
-/* --- the heap ------------------------------------------------------------------------------------------------ */
+/* --- the heap ------------------------------------------------------------------------------------------- */
 
 static void put(struct timer_queue *q, uint32_t position, struct timer *timer)
 {
@@ -84,7 +84,7 @@ static bool dequeue(struct timer *timer)
     return false;
 }
 
-/* --- arming ------------------------------------------------------------------------------------------------------ */
+/* --- arming --------------------------------------------------------------------------------------------- */
 
 static void program_locked(struct timer_queue *q, ns_t when)
 {
@@ -92,7 +92,8 @@ static void program_locked(struct timer_queue *q, ns_t when)
     arch_timer_program(when);
 }
 
-/* Takes timer off every queue and claims it for the locked queue of this CPU, against others who do the same. */
+/* Takes timer off every queue and claims it for the locked queue of this CPU, against others who do the same.
+ */
 static struct timer_queue *claim(struct timer *timer)
 {
     struct cpu *cpu = this_cpu();
@@ -166,7 +167,7 @@ void timer_softirq(void)
     spin_unlock(&q->lock);
 }
 
-/* --- room ---------------------------------------------------------------------------------------------------------- */
+/* --- room ----------------------------------------------------------------------------------------------- */
 
 static unsigned heap_order(uint32_t capacity)
 {

@@ -1,6 +1,6 @@
 /*
- * vcpu_op: starting and stopping vCPUs, their timers, and the areas that they share with the hypervisor (xen/vcpu.h),
- * as Xen does it for HVM domains. And vm_assist.
+ * vcpu_op: starting and stopping vCPUs, their timers, and the areas that they share with the hypervisor
+ * (xen/vcpu.h), as Xen does it for HVM domains. And vm_assist.
  *
  * Locking: LOCK_DOMAIN around a vCPU's way from "down" to "up"; the rest is the vCPU's own or atomic.
  */

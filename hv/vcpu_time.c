@@ -1,9 +1,10 @@
 /*
- * The timers that a vCPU has: VCPUOP_set_singleshot_timer and set_timer_op, VCPUOP_set_periodic_timer, and the
- * timeout of SCHEDOP_poll.
+ * The timers that a vCPU has: VCPUOP_set_singleshot_timer and set_timer_op, VCPUOP_set_periodic_timer, and
+ * the timeout of SCHEDOP_poll.
  *
- * Locking: the one-shot and the poll timer are set by their own vCPU only. The periodic one may be set by another
- * vCPU and is set again when it fires and when its vCPU comes to run: LOCK_SCHED of that vCPU's queue orders these.
+ * Locking: the one-shot and the poll timer are set by their own vCPU only. The periodic one may be set by
+ * another vCPU and is set again when it fires and when its vCPU comes to run: LOCK_SCHED of that vCPU's queue
+ * orders these.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/time.h>
@@ -27,7 +28,8 @@ static void poll_times_out(struct timer *timer, void *arg)
         vcpu_wake(v, VCPU_BLOCKED);
 }
 
-/* One that waits for a CPU or sleeps gets no ticks, so that it costs nothing: they go on in vcpu_periodic_resume(). */
+/* One that waits for a CPU or sleeps gets no ticks, so that it costs nothing: they go on in
+ * vcpu_periodic_resume(). */
 static void arm_periodic_locked(struct vcpu *v)
 {
     if (v->period && v->running)
@@ -99,7 +101,8 @@ void vcpu_publish_time(void)
     struct vcpu *v = current;
     struct vcpu_time_info info = v->info->time;
     if (v->time_area.v)
-        (void)copy_to_guest(v->time_area, &info, sizeof(info)); /* if it is not mapped now, it stays as it is */
+        (void)copy_to_guest(v->time_area, &info,
+                            sizeof(info)); /* if it is not mapped now, it stays as it is */
 }
 
 int vcpu_time_init(struct vcpu *v)

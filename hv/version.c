@@ -1,8 +1,9 @@
 /*
  * xen_version: what guests are told about the hypervisor (xen/version.h, xen/features.h).
  *
- * The version is that of the ABI, Xen 4.17; extraversion and the rest name Hospes. What tells of the machine's owner
- * rather than of the ABI (command line, build) is for privileged domains; others get "<denied>" or -EPERM, as on Xen.
+ * The version is that of the ABI, Xen 4.17; extraversion and the rest name Hospes. What tells of the
+ * machine's owner rather than of the ABI (command line, build) is for privileged domains; others get
+ * "<denied>" or -EPERM, as on Xen.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/arch/vcpu.h>

@@ -3,8 +3,8 @@
  *
  *   fuzz_x [seconds [seed]]    fuzz_x FILE...
  *
- * The seed of the input that broke something is printed, so that it can be run again. With clang, -fsanitize=fuzzer takes this
- * file's place.
+ * The seed of the input that broke something is printed, so that it can be run again. With clang,
+ * -fsanitize=fuzzer takes this file's place.
  */
 #include <stdint.h>
 #include <stdio.h>

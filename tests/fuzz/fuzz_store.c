@@ -1,7 +1,8 @@
 /* sources: tests/unit/store_client.c dom0/store/node.c dom0/store/tree.c dom0/store/perms.c dom0/store/path.c dom0/store/transaction.c dom0/store/edit.c dom0/store/watch.c dom0/store/request.c dom0/store/client.c lib/printf.c */
 /*
- * Requests of any kind and form to the xenstore server from dom0 and two domains, who reconnect now and then. Each gets one
- * answer (store_client.c sees to that), no domain passes its limits, and when all are gone their memory is.
+ * Requests of any kind and form to the xenstore server from dom0 and two domains, who reconnect now and then.
+ * Each gets one answer (store_client.c sees to that), no domain passes its limits, and when all are gone
+ * their memory is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +23,31 @@ static uint8_t byte(void)
     return *input++;
 }
 
-/* A request's data: words that mean something to the server, sometimes anything, with zeroes here and there. */
+/* A request's data: words that mean something to the server, sometimes anything, with zeroes here and there.
+ */
 static size_t make_data(char *data, size_t room)
 {
-    static const char *const words[] = {"/",  "a",  "b",   "/local/domain/1", "/local/domain/2", "data", "@releaseDomain",
-                                        "n1", "b2", "r0",  "w1",              "T",               "F",    "..",
-                                        "//", "1",  "tok", "/tool",           "",                "/a/b", "@introduceDomain"};
+    static const char *const words[] = {"/",
+                                        "a",
+                                        "b",
+                                        "/local/domain/1",
+                                        "/local/domain/2",
+                                        "data",
+                                        "@releaseDomain",
+                                        "n1",
+                                        "b2",
+                                        "r0",
+                                        "w1",
+                                        "T",
+                                        "F",
+                                        "..",
+                                        "//",
+                                        "1",
+                                        "tok",
+                                        "/tool",
+                                        "",
+                                        "/a/b",
+                                        "@introduceDomain"};
     size_t size = 0;
     for (uint8_t pieces = byte() % 6; pieces; pieces--) {
         uint8_t what = byte();

@@ -1,7 +1,7 @@
 /*
- * Many vCPUs at once, each waiting in every way there is: tokens go around among them as events; one wake-up that is
- * lost, by the hypervisor's scheduler, its events or its injection, and a token stands still. Then the same with timers
- * and inter-processor interrupts on top, and every timer has to come.
+ * Many vCPUs at once, each waiting in every way there is: tokens go around among them as events; one wake-up
+ * that is lost, by the hypervisor's scheduler, its events or its injection, and a token stands still. Then
+ * the same with timers and inter-processor interrupts on top, and every timer has to come.
  */
 #include <pvh/apic.h>
 #include "check.h"
@@ -11,7 +11,7 @@
 #define TIMER_HOPS 250
 #define PATIENCE   (10 * SECOND) /* without any hop: then a token is lost */
 #define IPI_VECTOR 0x71
-#define MOST_CPUS  16 /* as far as the words with ports 0 .. 1023 go */
+#define MOST_CPUS  16           /* as far as the words with ports 0 .. 1023 go */
 #define LATEST     (2 * SECOND) /* for a timer, on a machine that others use too */
 
 static unsigned cpus;
@@ -159,8 +159,8 @@ static void start_cpus(void)
 }
 
 /*
- * A vCPU looks at all ports of the words that are selected for it, whoever's they are. So each gets a word of its own: only
- * then does it depend on its own wake-ups. Ports in between stay unused.
+ * A vCPU looks at all ports of the words that are selected for it, whoever's they are. So each gets a word of
+ * its own: only then does it depend on its own wake-ups. Ports in between stay unused.
  */
 static void bind_all(void)
 {

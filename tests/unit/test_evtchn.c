@@ -1,6 +1,7 @@
 /* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/evtchn_op.c hv/multicall.c hv/version.c hv/console_io.c hv/vcpu_op.c */
 /* cflags: -pthread -DHOSPES_VERSION=\"test\" */
-/* Event channels through the hypercall: both ABIs, wrong arguments, hostile queues, polling, reset, domains that die. */
+/* Event channels through the hypercall: both ABIs, wrong arguments, hostile queues, polling, reset, domains
+ * that die. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,12 +38,13 @@ static int teardown(void **state)
     return 0;
 }
 
-/* --- calling -------------------------------------------------------------------------------------------------------- */
+/* --- calling -------------------------------------------------------------------------------------------- */
 
 static int64_t op(struct domain *d, unsigned number, void *arg, size_t size)
 {
     memcpy(fake_guest, arg, size);
-    int64_t result = fake_hypercall(d->vcpu[0], __HYPERVISOR_event_channel_op, number, (uintptr_t)fake_guest, 0, 0);
+    int64_t result =
+        fake_hypercall(d->vcpu[0], __HYPERVISOR_event_channel_op, number, (uintptr_t)fake_guest, 0, 0);
     memcpy(arg, fake_guest, size);
     return result;
 }
@@ -115,7 +117,7 @@ static evtchn_port_t join(evtchn_port_t *other)
     return port;
 }
 
-/* --- opening and closing -------------------------------------------------------------------------------------------------- */
+/* --- opening and closing -------------------------------------------------------------------------------- */
 
 static void test_lowest_port_first(void **state)
 {
@@ -168,9 +170,11 @@ static void test_bind_checks(void **state)
     assert_int_equal(bind_virq(a, VIRQ_TIMER, 1), -XEN_EEXIST);
     struct evtchn_bind_pirq pirq = {.pirq = 1};
     assert_int_equal(OP(a, bind_pirq, &pirq), -XEN_EINVAL);
-    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_send, 16, 0, 0), -XEN_EFAULT);
-    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, 99, (uintptr_t)fake_guest, 0, 0),
-                     -XEN_ENOSYS);
+    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_send, 16, 0, 0),
+                     -XEN_EFAULT);
+    assert_int_equal(
+        fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, 99, (uintptr_t)fake_guest, 0, 0),
+        -XEN_ENOSYS);
 }
 
 /* An argument may end where memory ends, and not behind. */
@@ -180,8 +184,11 @@ static void test_argument_at_the_end_of_memory(void **state)
     struct evtchn_bind_ipi ipi_op = {0};
     char *end = fake_guest + FAKE_GUEST_SIZE - sizeof(ipi_op);
     memcpy(end, &ipi_op, sizeof(ipi_op));
-    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)end, 0, 0), 0);
-    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)end + 1, 0, 0),
+    assert_int_equal(
+        fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi, (uintptr_t)end, 0, 0),
+        0);
+    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_event_channel_op, EVTCHNOP_bind_ipi,
+                                    (uintptr_t)end + 1, 0, 0),
                      -XEN_EFAULT);
     assert_int_equal(a->evtchn->active, 1);
 }
@@ -207,7 +214,7 @@ static void test_close_of_a_pair(void **state)
     assert_int_equal(status(a, back), EVTCHNSTAT_unbound);
 }
 
-/* --- sending, 2-level ------------------------------------------------------------------------------------------------------- */
+/* --- sending, 2-level ----------------------------------------------------------------------------------- */
 
 static void test_send_2l(void **state)
 {
@@ -271,7 +278,7 @@ static void test_virqs(void **state)
     assert_true(bind_virq(a, VIRQ_DOM_EXC, 0) > 0);
 }
 
-/* --- FIFO --------------------------------------------------------------------------------------------------------------------- */
+/* --- FIFO ----------------------------------------------------------------------------------------------- */
 
 #define CONTROL_GFN 10
 #define ARRAY_GFN   20
@@ -389,7 +396,8 @@ static void test_fifo_setup_checks(void **state)
     assert_int_equal(OP(a, expand_array, &expand), -XEN_ENOSPC);
 }
 
-/* A guest scribbles over words and heads: whatever happens to its events, we neither hang nor touch anything else. */
+/* A guest scribbles over words and heads: whatever happens to its events, we neither hang nor touch anything
+ * else. */
 static void test_fifo_hostile(void **state)
 {
     (void)state;
@@ -465,7 +473,7 @@ static void test_fifo_scribbled_while_linking(void **state)
     pthread_join(thread, NULL);
 }
 
-/* --- reset ------------------------------------------------------------------------------------------------------------------------ */
+/* --- reset ---------------------------------------------------------------------------------------------- */
 
 static void test_reset(void **state)
 {
@@ -484,7 +492,7 @@ static void test_reset(void **state)
     assert_true(pending_2l(a, 1));
 }
 
-/* --- poll ------------------------------------------------------------------------------------------------------------------------- */
+/* --- poll ----------------------------------------------------------------------------------------------- */
 
 static int64_t poll_ports(struct vcpu *v, evtchn_port_t *ports, unsigned count, ns_t timeout)
 {
@@ -532,7 +540,7 @@ static void test_poll(void **state)
     assert_int_equal(a->evtchn->pollers, 0);
 }
 
-/* --- domains that die --------------------------------------------------------------------------------------------------------------- */
+/* --- domains that die ----------------------------------------------------------------------------------- */
 
 static void test_death_parts_pairs(void **state)
 {
@@ -578,7 +586,7 @@ static void test_two_deaths_at_once(void **state)
     }
 }
 
-/* --- multicall ----------------------------------------------------------------------------------------------------------------------- */
+/* --- multicall ------------------------------------------------------------------------------------------ */
 
 static void test_multicall(void **state)
 {
@@ -619,7 +627,8 @@ static void test_multicall(void **state)
     /* Ends where the list leaves the guest's memory. */
     list = (struct multicall_entry *)(fake_guest + FAKE_GUEST_SIZE) - 1;
     list->op = __HYPERVISOR_xen_version;
-    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_multicall, (uintptr_t)list, 2, 0, 0), -XEN_EFAULT);
+    assert_int_equal(fake_hypercall(a->vcpu[0], __HYPERVISOR_multicall, (uintptr_t)list, 2, 0, 0),
+                     -XEN_EFAULT);
     assert_int_equal(list->result, 4 << 16 | 17);
 }
 

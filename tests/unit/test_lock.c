@@ -13,7 +13,8 @@
 #define THREADS 4
 #define ROUNDS  20000
 
-static spinlock_t low = SPINLOCK_INIT(LOCK_DOMAIN), high = SPINLOCK_INIT(LOCK_SCHED), twin = SPINLOCK_INIT(LOCK_DOMAIN);
+static spinlock_t low = SPINLOCK_INIT(LOCK_DOMAIN), high = SPINLOCK_INIT(LOCK_SCHED),
+                  twin = SPINLOCK_INIT(LOCK_DOMAIN);
 static unsigned counter;
 
 static void *count(void *cpu)
@@ -99,8 +100,11 @@ static void test_pair(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exclusion), cmocka_unit_test(test_order), cmocka_unit_test(test_try_ignores_order),
-        cmocka_unit_test(test_holder),    cmocka_unit_test(test_pair),
+        cmocka_unit_test(test_exclusion),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_try_ignores_order),
+        cmocka_unit_test(test_holder),
+        cmocka_unit_test(test_pair),
     };
     fake_boot(THREADS);
     return cmocka_run_group_tests(tests, NULL, NULL);

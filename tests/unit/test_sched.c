@@ -1,6 +1,7 @@
 /* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c */
 /* cflags: -pthread */
-/* The scheduler: shares, latency, placement, run states; and with a thread per CPU: no wake-up is ever lost. */
+/* The scheduler: shares, latency, placement, run states; and with a thread per CPU: no wake-up is ever lost.
+ */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,7 +56,8 @@ static ns_t ran(struct domain *d, unsigned i)
     return vcpu_cpu_time(d->vcpu[i]);
 }
 
-#define assert_near(value, wanted) assert_in_range((value), (wanted)-30 * MILLISECOND, (wanted) + 30 * MILLISECOND)
+#define assert_near(value, wanted)                                                                           \
+    assert_in_range((value), (wanted)-30 * MILLISECOND, (wanted) + 30 * MILLISECOND)
 
 static void test_equal_shares(void **state)
 {
@@ -80,7 +82,8 @@ static void test_weights(void **state)
     fake_destroy(heavy);
 }
 
-/* One that sleeps a lot runs as soon as it wakes; one that has slept for long does not starve the others then. */
+/* One that sleeps a lot runs as soon as it wakes; one that has slept for long does not starve the others
+ * then. */
 static void test_wake_up_latency(void **state)
 {
     (void)state;
@@ -116,7 +119,8 @@ static void test_idle_cpus_take_work(void **state)
     assert_ptr_equal(cpus[1]->current_vcpu, cpus[1]->idle);
     for (unsigned i = 0; i < CPUS; i++)
         assert_int_equal(sched_set_affinity(d->vcpu[i], ~0ull), 0);
-    /* They learn of it when they are placed anew: one at its slice's end, the others when CPUs come to steal. */
+    /* They learn of it when they are placed anew: one at its slice's end, the others when CPUs come to steal.
+     */
     fake_advance(100 * MILLISECOND);
     for (unsigned i = 0; i < CPUS; i++)
         assert_ptr_not_equal(cpus[i]->current_vcpu, cpus[i]->idle);
@@ -187,7 +191,7 @@ static void test_idle_machine_is_silent(void **state)
         assert_int_equal(fake_programmed[i], NS_NEVER);
 }
 
-/* --- a thread per CPU ------------------------------------------------------------------------------------------------- */
+/* --- a thread per CPU ----------------------------------------------------------------------------------- */
 
 #define RINGS 3
 #define VCPUS 5
@@ -260,8 +264,8 @@ static bool run_for_a_while(struct vcpu *v)
     }
     /* On one CPU at a time, whatever happens around it. */
     unsigned nobody = 0;
-    assert_true(__atomic_compare_exchange_n(&on_cpu[v->id], &nobody, this_cpu()->id + 1, false, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_SEQ_CST));
+    assert_true(__atomic_compare_exchange_n(&on_cpu[v->id], &nobody, this_cpu()->id + 1, false,
+                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
     if (!take_events(v) && chance() % 4) {
         if (chance() % 8)
             vcpu_block_current();

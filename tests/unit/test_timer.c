@@ -132,7 +132,7 @@ static void test_endless_rearming_is_bounded(void **state)
     timer_kill(&timers[0]);
 }
 
-/* --- killing a timer while it fires, with real threads ------------------------------------------------------------ */
+/* --- killing a timer while it fires, with real threads -------------------------------------------------- */
 
 #define KILLS 300
 

@@ -1,6 +1,6 @@
 /*
- * VCPUOP_initialise: a vCPU that is down gets its registers from a vcpu_hvm_context (xen/hvm/hvm_vcpu.h). Everything is
- * checked before anything is changed: what no CPU could start with is -EINVAL.
+ * VCPUOP_initialise: a vCPU that is down gets its registers from a vcpu_hvm_context (xen/hvm/hvm_vcpu.h).
+ * Everything is checked before anything is changed: what no CPU could start with is -EINVAL.
  *
  * Locking: LOCK_DOMAIN is held, the vCPU does not run.
  */
@@ -16,7 +16,7 @@
 #define TYPE_WRITABLE 0x02 /* of data; of code: readable; of a TSS: busy */
 #define TYPE_CODE     0x08
 #define TYPE_TSS_BUSY 0x0b
-#define TYPE(access)  ((access) & 0xf)
+#define TYPE(access)  ((access)&0xf)
 #define DPL(access)   ((access) >> 5 & 3)
 #define ACCESS_S      0x010
 #define ACCESS_G      0x800
@@ -48,10 +48,12 @@ static bool is_data_or_null(const struct segment *s)
 
 static bool segments_valid(const struct start *start)
 {
-    const struct segment *cs = &start->cs, *ss = &start->ss, *ds = &start->ds, *es = &start->es, *tr = &start->tr;
+    const struct segment *cs = &start->cs, *ss = &start->ss, *ds = &start->ds, *es = &start->es,
+                         *tr = &start->tr;
     bool code = is_memory_segment(cs) && (TYPE(cs->access) & TYPE_CODE);
     bool stack = is_memory_segment(ss) && (TYPE(ss->access) & (TYPE_CODE | TYPE_WRITABLE)) == TYPE_WRITABLE;
-    bool task = (tr->access & SEGMENT_P) && !(tr->access & (ACCESS_S | ACCESS_UNUSED)) && TYPE(tr->access) == TYPE_TSS_BUSY;
+    bool task = (tr->access & SEGMENT_P) && !(tr->access & (ACCESS_S | ACCESS_UNUSED)) &&
+                TYPE(tr->access) == TYPE_TSS_BUSY;
     if (!code || !stack || !task || !is_data_or_null(ds) || !is_data_or_null(es))
         return false;
 

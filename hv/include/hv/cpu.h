@@ -32,8 +32,8 @@ struct cpu {
     struct vcpu *idle;
 
     /*
-     * Whose guest-physical map this CPU may be using without a lock: set to the domain while it runs a vCPU in
-     * guest mode or inside guest_access_begin()/end(), NULL otherwise. p2m_flush() waits for it to change
+     * Whose guest-physical map this CPU may be using without a lock: set to the domain while it runs a vCPU
+     * in guest mode or inside guest_access_begin()/end(), NULL otherwise. p2m_flush() waits for it to change
      * or for use_count to move (hv/arch/p2m.h).
      */
     struct domain *volatile using_p2m;
@@ -41,7 +41,7 @@ struct cpu {
 
     struct run_queue run_queue;
     struct timer_queue timers;
-    uint64_t rcu_seen; /* last grace period this CPU passed through (hv/rcu.c) */
+    uint64_t rcu_seen;   /* last grace period this CPU passed through (hv/rcu.c) */
     uint32_t locks_held; /* debug builds: two bits per enum lock_level, how many of it are held */
     struct arch_cpu *arch;
 };
@@ -51,7 +51,8 @@ struct cpu {
 
 #define current (this_cpu()->current_vcpu)
 
-/* What idle vCPUs belong to (id DOMID_IDLE). They have neither memory nor events nor arch state: arch is NULL. */
+/* What idle vCPUs belong to (id DOMID_IDLE). They have neither memory nor events nor arch state: arch is
+ * NULL. */
 extern struct domain idle_domain;
 
 extern struct cpu *cpus[MAX_CPUS]; /* [0 .. cpu_count) are filled */
@@ -66,8 +67,8 @@ static inline void softirq_raise(enum softirq which)
 void softirq_raise_on(struct cpu *cpu, enum softirq which);
 
 /*
- * Fills in what the portable core keeps of a CPU (queues, timers, idle vCPU) and counts it. Called on the boot CPU, for
- * itself first and then with rising ids, once there is a heap; panics when memory is short.
+ * Fills in what the portable core keeps of a CPU (queues, timers, idle vCPU) and counts it. Called on the
+ * boot CPU, for itself first and then with rising ids, once there is a heap; panics when memory is short.
  */
 void cpu_init(struct cpu *cpu, uint32_t id);
 

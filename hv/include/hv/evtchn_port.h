@@ -1,6 +1,6 @@
 /*
- * What the files of the event channel code share (hv/evtchn*.c): a port, a domain's ports, and the two ways in
- * which a guest is shown that a port is pending.
+ * What the files of the event channel code share (hv/evtchn*.c): a port, a domain's ports, and the two ways
+ * in which a guest is shown that a port is pending.
  */
 #ifndef HV_EVTCHN_PORT_H
 #define HV_EVTCHN_PORT_H
@@ -17,14 +17,15 @@ enum evtchn_state {
     EVTCHN_IPI,
 };
 
-/* Locking: its domain's LOCK_EVTCHN, for interdomain ports also that of the other domain, unless said otherwise. */
+/* Locking: its domain's LOCK_EVTCHN, for interdomain ports also that of the other domain, unless said
+ * otherwise. */
 struct evtchn {
     evtchn_port_t port;
     uint8_t state;
-    uint8_t vcpu;          /* who is notified; senders of the other domain read it without our lock */
-    uint8_t priority;      /* FIFO: queue; likewise */
-    bool saved_pending;    /* FIFO: raised while the guest had no event word for it. LOCK_EVTFIFO */
-    uint8_t last_vcpu;     /* FIFO: the queue that it was last linked to. LOCK_EVTFIFO */
+    uint8_t vcpu;       /* who is notified; senders of the other domain read it without our lock */
+    uint8_t priority;   /* FIFO: queue; likewise */
+    bool saved_pending; /* FIFO: raised while the guest had no event word for it. LOCK_EVTFIFO */
+    uint8_t last_vcpu;  /* FIFO: the queue that it was last linked to. LOCK_EVTFIFO */
     uint8_t last_priority;
     union {
         domid_t remote_id;
@@ -40,7 +41,7 @@ _Static_assert(MAX_VCPUS <= 256, "a vCPU's number fits into a byte");
 
 #define EVTCHN_PER_PAGE (PAGE_SIZE / sizeof(struct evtchn))
 /* However many its configuration gives a domain: so many have a page of pointers to their pages. */
-#define EVTCHN_LIMIT    (PAGE_SIZE / sizeof(struct evtchn *) * EVTCHN_PER_PAGE)
+#define EVTCHN_LIMIT (PAGE_SIZE / sizeof(struct evtchn *) * EVTCHN_PER_PAGE)
 
 /* One of the two ABIs. The caller holds LOCK_EVTCHN of d, or of a domain whose port is joined to this one. */
 struct evtchn_abi {
@@ -59,13 +60,13 @@ struct evtchn_domain {
     spinlock_t lock;              /* LOCK_EVTCHN */
     const struct evtchn_abi *abi; /* read by senders without our lock */
     struct evtchn **page;
-    uint32_t max_port;            /* the highest that it may have */
-    uint32_t valid;               /* ports below have a struct evtchn */
-    uint32_t active;              /* ports that are not free, port 0 not counted */
-    uint32_t first_free;          /* no port below this is free */
-    uint32_t next_reset;          /* EVTCHNOP_reset under way: how far it came; else 0 */
+    uint32_t max_port;   /* the highest that it may have */
+    uint32_t valid;      /* ports below have a struct evtchn */
+    uint32_t active;     /* ports that are not free, port 0 not counted */
+    uint32_t first_free; /* no port below this is free */
+    uint32_t next_reset; /* EVTCHNOP_reset under way: how far it came; else 0 */
     uint32_t next_kill;
-    uint32_t pollers;             /* vCPUs in SCHEDOP_poll; atomic */
+    uint32_t pollers; /* vCPUs in SCHEDOP_poll; atomic */
     struct evtchn_fifo *fifo;
 };
 
@@ -93,7 +94,7 @@ void evtchn_check_pollers(struct domain *d, evtchn_port_t port);
 /* -EINVAL: no such open port. */
 int evtchn_close(struct domain *d, evtchn_port_t port);
 
-/* --- hv/evtchn_fifo.c --------------------------------------------------------------------------------------------- */
+/* --- hv/evtchn_fifo.c ----------------------------------------------------------------------------------- */
 int evtchn_fifo_init_control(struct domain *d, const struct evtchn_init_control *op);
 int evtchn_fifo_expand_array(struct domain *d, gfn_t gfn);
 /* Gives the guest's pages back and returns to the 2-level ABI. d has no open port; LOCK_EVTCHN is held. */

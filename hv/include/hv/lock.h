@@ -13,20 +13,20 @@
 
 enum lock_level {
     LOCK_DOMCTL = 1, /* one control operation at a time (hv/domctl.c) */
-    LOCK_DOMAIN,     /* struct domain: life cycle, pause counts, vCPU creation, HVM parameters, page accounting */
-    LOCK_GNTTAB,     /* a domain's grant table and maptrack */
-    LOCK_EVTCHN,     /* a domain's event channels */
-    LOCK_EVTFIFO,    /* one FIFO event queue */
-    LOCK_P2M,        /* a domain's guest-physical map, changes only */
-    LOCK_SCHED,      /* one CPU's run queue and the run state of the vCPUs that sit on it */
-    LOCK_TIMER,      /* one CPU's timers */
-    LOCK_PCI,        /* PCI configuration ports */
-    LOCK_PAGING,     /* the hypervisor's own page tables */
-    LOCK_FRAME,      /* the free lists of machine frames */
-    LOCK_HEAP,       /* the small-object heap */
-    LOCK_DEVICE,     /* interrupt vectors, IO-APIC registers */
-    LOCK_CONSOLE,    /* console output and its ring */
-    LOCK_UART,       /* a serial port's transmit buffer */
+    LOCK_DOMAIN, /* struct domain: life cycle, pause counts, vCPU creation, HVM parameters, page accounting */
+    LOCK_GNTTAB, /* a domain's grant table and maptrack */
+    LOCK_EVTCHN, /* a domain's event channels */
+    LOCK_EVTFIFO, /* one FIFO event queue */
+    LOCK_P2M,     /* a domain's guest-physical map, changes only */
+    LOCK_SCHED,   /* one CPU's run queue and the run state of the vCPUs that sit on it */
+    LOCK_TIMER,   /* one CPU's timers */
+    LOCK_PCI,     /* PCI configuration ports */
+    LOCK_PAGING,  /* the hypervisor's own page tables */
+    LOCK_FRAME,   /* the free lists of machine frames */
+    LOCK_HEAP,    /* the small-object heap */
+    LOCK_DEVICE,  /* interrupt vectors, IO-APIC registers */
+    LOCK_CONSOLE, /* console output and its ring */
+    LOCK_UART,    /* a serial port's transmit buffer */
     LOCK_LEVELS
 };
 
@@ -44,9 +44,15 @@ typedef struct {
 } spinlock_t;
 
 #if HV_DEBUG
-#define SPINLOCK_INIT(l) {.level = (l)}
+#define SPINLOCK_INIT(l)                                                                                     \
+    {                                                                                                        \
+        .level = (l)                                                                                         \
+    }
 #else
-#define SPINLOCK_INIT(l) {.next = 0}
+#define SPINLOCK_INIT(l)                                                                                     \
+    {                                                                                                        \
+        .next = 0                                                                                            \
+    }
 #endif
 
 static inline void spin_lock_init(spinlock_t *lock, enum lock_level level)

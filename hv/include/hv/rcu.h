@@ -1,7 +1,8 @@
 /*
  * Deferred freeing. The hypervisor never preempts itself, so whatever a CPU read is forgotten once it comes
  * through cpu_loop() again: a grace period is over when every CPU did. CPUs in guest mode or idle are fetched
- * by SOFTIRQ_RCU, which has no work of its own, so that a grace period ends soon and an idle machine stays idle.
+ * by SOFTIRQ_RCU, which has no work of its own, so that a grace period ends soon and an idle machine stays
+ * idle.
  */
 #ifndef HV_RCU_H
 #define HV_RCU_H

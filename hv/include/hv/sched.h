@@ -1,9 +1,10 @@
 /*
  * The scheduler: which vCPU runs on which CPU.
  *
- * Per-CPU run queues ordered by the time that each vCPU ran, scaled by its domain's weight; a time slice while
- * others wait; idle CPUs take work from busy ones. A vCPU runs when it is not blocked, not down and neither it nor its
- * domain is paused. Nothing here waits: a vCPU that is to stop is kicked, and vcpu_is_running() says whether it has.
+ * Per-CPU run queues ordered by the time that each vCPU ran, scaled by its domain's weight; a time slice
+ * while others wait; idle CPUs take work from busy ones. A vCPU runs when it is not blocked, not down and
+ * neither it nor its domain is paused. Nothing here waits: a vCPU that is to stop is kicked, and
+ * vcpu_is_running() says whether it has.
  */
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
@@ -25,7 +26,7 @@ struct run_queue {
     struct vcpu *chosen; /* what runs here, or is about to */
     uint64_t vtime;      /* about where the vCPUs here are; never falls */
     struct timer slice;
-    bool sliced;         /* the slice timer runs, or has just fired */
+    bool sliced; /* the slice timer runs, or has just fired */
 };
 
 /* Why a vCPU does not run: bits of vcpu->stopped, changed atomically. Zero: it may. */
@@ -35,7 +36,8 @@ struct run_queue {
 #define VCPU_DOMAIN  0x8u /* domain->pause_count > 0, or the domain is shut down or dying */
 
 void sched_cpu_init(struct cpu *cpu);
-/* 0 or -ENOMEM. The vCPU starts VCPU_DOWN, and VCPU_DOMAIN if its domain is paused; LOCK_DOMAIN is held or not needed. */
+/* 0 or -ENOMEM. The vCPU starts VCPU_DOWN, and VCPU_DOMAIN if its domain is paused; LOCK_DOMAIN is held or
+ * not needed. */
 int sched_vcpu_init(struct vcpu *v);
 /* The vCPU is not running and never will again. */
 void sched_vcpu_destroy(struct vcpu *v);
@@ -68,7 +70,7 @@ void domain_unpause(struct domain *d);
 /* True when no vCPU of d is running (d != current domain). */
 bool domain_is_stopped(const struct domain *d);
 
-/* --- what control operations set ---------------------------------------------------------------------------- */
+/* --- what control operations set ------------------------------------------------------------------------ */
 /* DOMCTL_scheduler_op shows it as credit2, whose weight and cap (none: 0) mean the same. */
 #define SCHED_ID             6 /* XEN_SCHEDULER_CREDIT2 */
 #define SCHED_DEFAULT_WEIGHT 256
@@ -82,7 +84,7 @@ int sched_set_affinity(struct vcpu *v, uint64_t mask);
 int sched_pin(struct vcpu *v, uint32_t cpu);
 int sched_unpin(struct vcpu *v);
 
-/* --- run state (hv/runstate.c) ----------------------------------------------------------------------------------- */
+/* --- run state (hv/runstate.c) -------------------------------------------------------------------------- */
 /* v's times up to this moment. */
 void runstate_get(struct vcpu *v, struct vcpu_runstate_info *out);
 /* Accounts the time since the last change and enters state. v's run queue is locked. */

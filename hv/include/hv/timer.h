@@ -28,24 +28,27 @@ struct timer_queue {
     spinlock_t lock;
     struct timer **heap; /* heap[1] expires first */
     uint32_t count, capacity;
-    ns_t programmed; /* the hardware fires no later than this; NS_NEVER: it may be off. Own CPU only */
+    ns_t programmed;      /* the hardware fires no later than this; NS_NEVER: it may be off. Own CPU only */
     struct timer *firing; /* whose fn runs now */
 };
 
 /* Of two CPUs that set one timer at the same time, either may win. */
 void timer_init(struct timer *timer, timer_fn *fn, void *arg);
 
-/* Makes room so that one more timer can be armed on any CPU without failing. -ENOMEM. Pairs with timer_release. */
+/* Makes room so that one more timer can be armed on any CPU without failing. -ENOMEM. Pairs with
+ * timer_release. */
 int timer_reserve(void);
 void timer_release(void);
 
 /*
- * Arms (or moves) the timer on this CPU. expires in the past fires at once, from the next softirq run. The hardware is
- * touched only when the timer becomes the earliest; stopping never does, at worst an interrupt finds nothing to do.
+ * Arms (or moves) the timer on this CPU. expires in the past fires at once, from the next softirq run. The
+ * hardware is touched only when the timer becomes the earliest; stopping never does, at worst an interrupt
+ * finds nothing to do.
  */
 void timer_set(struct timer *timer, ns_t expires);
 void timer_stop(struct timer *timer);
-/* Stops it, and fn runs on no CPU afterwards, even if it arms itself again. The caller holds no lock that fn takes. */
+/* Stops it, and fn runs on no CPU afterwards, even if it arms itself again. The caller holds no lock that fn
+ * takes. */
 void timer_kill(struct timer *timer);
 
 /* When the timer will fire, NS_NEVER when not armed. */

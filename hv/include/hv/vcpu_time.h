@@ -1,5 +1,6 @@
 /*
- * A vCPU's own timers: one-shot and periodic ones that raise VIRQ_TIMER (xen/vcpu.h), and the timeout of SCHEDOP_poll.
+ * A vCPU's own timers: one-shot and periodic ones that raise VIRQ_TIMER (xen/vcpu.h), and the timeout of
+ * SCHEDOP_poll.
  */
 #ifndef HV_VCPU_TIME_H
 #define HV_VCPU_TIME_H

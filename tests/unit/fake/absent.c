@@ -9,11 +9,11 @@
 
 __attribute__((weak)) struct boot_info boot_info;
 
-#define ABSENT(name)                                       \
-    __attribute__((weak)) int64_t name(uint64_t arg[6])    \
-    {                                                      \
-        (void)arg;                                         \
-        return -XEN_ENOSYS;                                \
+#define ABSENT(name)                                                                                         \
+    __attribute__((weak)) int64_t name(uint64_t arg[6])                                                      \
+    {                                                                                                        \
+        (void)arg;                                                                                           \
+        return -XEN_ENOSYS;                                                                                  \
     }
 
 ABSENT(do_platform_op)
@@ -48,7 +48,8 @@ __attribute__((weak)) size_t console_read(char *to, size_t size)
     return 0;
 }
 
-__attribute__((weak)) int gnttab_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint32_t version)
+__attribute__((weak)) int gnttab_init(struct domain *d, int32_t max_frames, int32_t max_maptrack,
+                                      uint32_t version)
 {
     (void)d, (void)max_frames, (void)max_maptrack, (void)version;
     return 0;

@@ -14,7 +14,7 @@
 
 __attribute__((aligned(4096))) char fake_guest[FAKE_GUEST_SIZE];
 
-/* --- guest memory -------------------------------------------------------------------------------------------------- */
+/* --- guest memory --------------------------------------------------------------------------------------- */
 
 static char *in_guest(gva_t address, size_t size)
 {
@@ -89,7 +89,7 @@ void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
     return ok && frame_get(entry.mfn, d->id) ? mfn_to_virt(entry.mfn) : NULL;
 }
 
-/* --- guest-physical map ---------------------------------------------------------------------------------------------- */
+/* --- guest-physical map --------------------------------------------------------------------------------- */
 
 struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
 {
@@ -153,7 +153,7 @@ int64_t p2m_domain_kill(struct domain *d)
     return 0;
 }
 
-/* --- the processor's side of domains and vCPUs ------------------------------------------------------------------------ */
+/* --- the processor's side of domains and vCPUs ---------------------------------------------------------- */
 
 int arch_domain_check(const struct xen_domctl_createdomain *config)
 {
@@ -256,7 +256,7 @@ const char *arch_capabilities(void)
     return "xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_64";
 }
 
-/* --- for tests ---------------------------------------------------------------------------------------------------------- */
+/* --- for tests ------------------------------------------------------------------------------------------ */
 
 struct domain *fake_domain(unsigned vcpus, bool privileged)
 {

@@ -7,6 +7,6 @@ extern char fake_ram[];
 
 #define DIRECTMAP_BASE ((uint64_t)(uintptr_t)fake_ram)
 #define DIRECTMAP_SIZE (FAKE_FRAMES << 12)
-#define IMAGE_BASE 0xffffffff80000000ull /* nothing lies there */
+#define IMAGE_BASE     0xffffffff80000000ull /* nothing lies there */
 
 #endif

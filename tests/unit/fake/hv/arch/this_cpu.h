@@ -1,4 +1,5 @@
-/* this_cpu() on the host: each thread is the CPU that the test made it (fake.h). Shadows the one of the hypervisor. */
+/* this_cpu() on the host: each thread is the CPU that the test made it (fake.h). Shadows the one of the
+ * hypervisor. */
 #ifndef HV_ARCH_THIS_CPU_H
 #define HV_ARCH_THIS_CPU_H
 
