@@ -15,7 +15,7 @@ import pexpect
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROMPT = "dom0# "
 # How much longer than QEMU's machine, and than the machine this was written on, everything may take.
-SLOWNESS = {"amd": 1, "intel": 6}
+SLOWNESS = {"amd": 1, "intel": 4}
 PATIENCE = float(os.environ.get("PATIENCE", "2"))
 OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\r\n])")
 BEGUN = re.compile(r"(\r+|\x1b[\[(]?[0-9;?]*)?\Z")  # at the end: what may mean more when the next characters come
