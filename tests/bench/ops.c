@@ -21,6 +21,8 @@
 static uint8_t *page, *other_page, *window;
 static grant_ref_t page_ref = 20, other_ref = 21;
 
+static bool failed; /* an operation did not do what is measured */
+
 /* --- the operations ----------------------------------------------------------------------------------------------- */
 
 static void nothing(void)
@@ -52,8 +54,9 @@ static void timer_set(void)
 static void grant_map_unmap(void)
 {
     struct gnttab_map_grant_ref map = {
-        .host_addr = (uint64_t)window, .flags = GNTMAP_host_map, .ref = page_ref, .dom = DOMID_SELF};
+        .host_addr = (uint64_t)window, .flags = GNTMAP_host_map, .ref = page_ref, .dom = 0}; /* ourselves */
     hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_map_grant_ref, (uint64_t)&map, 1, 0, 0);
+    failed |= map.status != GNTST_okay;
     struct gnttab_unmap_grant_ref unmap = {.host_addr = (uint64_t)window, .handle = map.handle};
     hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, (uint64_t)&unmap, 1, 0, 0);
 }
@@ -67,6 +70,7 @@ static void grant_copy(void)
         .flags = GNTCOPY_source_gref | GNTCOPY_dest_gref,
     };
     hypercall(__HYPERVISOR_grant_table_op, GNTTABOP_copy, (uint64_t)&copy, 1, 0, 0);
+    failed |= copy.status != GNTST_okay;
 }
 
 static void give_and_take(void)
@@ -176,8 +180,11 @@ int main(void)
             while (!strcmp(loop, operations[i].name))
                 operations[i].operation();
     uint64_t floor = measure(nothing);
-    for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
-        pvh_printf("BENCH %s %lu\n", operations[i].name, measure(operations[i].operation) - floor);
+    for (unsigned i = 0; i < ARRAY_SIZE(operations); i++) {
+        failed = false;
+        uint64_t ticks = measure(operations[i].operation) - floor;
+        pvh_printf(failed ? "BENCH %s failed\n" : "BENCH %s %lu\n", operations[i].name, ticks);
+    }
     pvh_printf("BENCH timer_to_handler_ns %lu\n", timer_to_handler());
     return 0;
 }
