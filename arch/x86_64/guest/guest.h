@@ -54,6 +54,8 @@ struct arch_vcpu {
             struct cpu *asid_cpu;
             uint64_t exit_rip;        /* RIP of the last exit, to see that software moved it */
             struct known_page code;   /* that exited last */
+            uint64_t real_control;    /* of the VMCB, while a virtual interrupt takes their place */
+            uint32_t real_intercepts;
             bool nmi_masked;          /* from an NMI's injection to the guest's IRET */
         } svm;
         struct {

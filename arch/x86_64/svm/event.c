@@ -65,6 +65,53 @@ void svm_requeue(struct vcpu *v)
     v->arch->event_queued = true;
 }
 
+/*
+ * QEMU's TCG remembers the vector of an interrupt that VMRUN injected, and delivers it once more if it happens to leave its
+ * loop before the next exit. A virtual interrupt it delivers once. The guest can take it now, or it would not have been
+ * injected; so it enters before anything else, unless the exit comes even earlier, and then it waits in V_IRQ.
+ * Only the handler's IRET can tell then when the next one could follow.
+ */
+bool svm_virtual_begin(struct vcpu *v)
+{
+    struct arch_vcpu *a = v->arch;
+    struct vmcb *vmcb = vmcb_of(v);
+    uint8_t vector = EVENT_VECTOR(vmcb->event_injection);
+    if (EVENT_TYPE(vmcb->event_injection) != EVENT_INTERRUPT)
+        return false;
+
+    a->svm.real_control = vmcb->interrupt_control;
+    a->svm.real_intercepts = vmcb->intercept1;
+    vmcb->event_injection = 0;
+    vmcb->interrupt_control = V_INTR_MASKING | V_IGNORE_TPR | V_IRQ | V_PRIORITY_MAX | V_VECTOR(vector);
+    vmcb->intercept1 &= ~INTERCEPT_VINTR;
+    if (a->window_wanted)
+        vmcb->intercept1 |= INTERCEPT_IRET;
+    vmcb->clean &= ~(uint64_t)(CLEAN_INTERRUPT | CLEAN_INTERCEPTS);
+    return true;
+}
+
+void svm_virtual_end(struct vcpu *v)
+{
+    struct arch_vcpu *a = v->arch;
+    struct vmcb *vmcb = vmcb_of(v);
+    bool waits = vmcb->interrupt_control & V_IRQ;
+    uint8_t vector = (uint8_t)(vmcb->interrupt_control >> V_VECTOR_SHIFT);
+
+    vmcb->interrupt_control = a->svm.real_control;
+    vmcb->intercept1 = a->svm.real_intercepts;
+    vmcb->clean &= ~(uint64_t)(CLEAN_INTERRUPT | CLEAN_INTERCEPTS);
+    if (!waits)
+        return;
+    if (EVENT_VECTOR(vmcb->exit_int_info) == vector)
+        vmcb->exit_int_info = 0; /* its own delivery was cut off */
+    if (vmcb->exit_int_info & EVENT_VALID) {
+        event_put_back(v, EVENT_INTERRUPT, vector);
+        return;
+    }
+    vmcb->event_injection = EVENT_VALID | vector;
+    a->event_queued = true;
+}
+
 bool svm_interruptible(const struct vcpu *v, bool nmi)
 {
     const struct vmcb *vmcb = vmcb_of(v);

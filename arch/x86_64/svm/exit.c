@@ -103,7 +103,8 @@ static __attribute__((noinline)) void exit_other(struct vcpu *v, struct vmexit *
         exit_exception(vmcb, exit);
         break;
     case SVM_EXIT_IRET:
-        svm_nmi_done(v);
+        if (v->arch->svm.nmi_masked)
+            svm_nmi_done(v);
         exit->reason = EXIT_HANDLED;
         break;
     case SVM_EXIT_SMI:
@@ -217,6 +218,7 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
     vmcb->rsp = a->gpr[RSP];
     vmcb->rax = a->gpr[RAX];
     a->event_queued = false;
+    bool as_virtual = unlikely(vmcb->event_injection & EVENT_VALID) && svm_inject_virtually && svm_virtual_begin(v);
 
     svm_enter(a, a->svm.vmcb_maddr, cpu->host_vmcb);
 
@@ -227,6 +229,8 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
     a->gpr[RSP] = vmcb->rsp;
     a->gpr[RAX] = vmcb->rax;
     vmcb->event_injection = 0;
+    if (unlikely(as_virtual))
+        svm_virtual_end(v);
     if (unlikely(vmcb->exit_int_info & EVENT_VALID))
         svm_requeue(v);
     exit->code = vmcb->exit_code;

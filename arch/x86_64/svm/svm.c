@@ -27,7 +27,7 @@
 #define MSR_PERMISSION_PAGES 2
 #define MSR_PERMISSION_ORDER 1
 
-bool svm_has_next_rip;
+bool svm_has_next_rip, svm_inject_virtually;
 static uint32_t asid_count;
 static maddr_t msr_permissions;
 
@@ -64,7 +64,7 @@ static INIT_CODE bool msr_permissions_init(void)
     return true;
 }
 
-/* It keeps a guest's breakpoints armed after the exit, up to version 8 at least. */
+/* It keeps a guest's breakpoints armed after the exit, and delivers injected interrupts twice (7.2). */
 static INIT_CODE bool is_qemu_tcg(void)
 {
     struct cpuid r = cpuid(0x40000000u, 0);
@@ -85,7 +85,7 @@ static INIT_CODE const char *svm_probe(void)
     asid_count = features.ebx;
     if (asid_count < 2)
         return "the processor's SVM has no ASIDs";
-    debug_registers_stay = is_qemu_tcg();
+    debug_registers_stay = svm_inject_virtually = is_qemu_tcg();
     if (!msr_permissions_init())
         return "no memory for SVM's tables";
     p2m_set_limits(cpu_features.page1g ? ORDER_1G : ORDER_2M, MIN(cpu_features.phys_bits, 48));

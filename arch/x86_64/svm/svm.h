@@ -58,6 +58,10 @@ bool svm_interruptible(const struct vcpu *v, bool nmi);
 void svm_want_window(struct vcpu *v, bool on);
 /* The exit interrupted the delivery of an event, which goes in again at the next entry. */
 void svm_requeue(struct vcpu *v);
+/* Around the entry, where svm_inject_virtually: an interrupt enters as a virtual one. False: it is another event. */
+extern bool svm_inject_virtually;
+bool svm_virtual_begin(struct vcpu *v);
+void svm_virtual_end(struct vcpu *v);
 /* The guest reached the IRET of its NMI handler. */
 void svm_nmi_done(struct vcpu *v);
 

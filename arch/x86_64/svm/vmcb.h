@@ -107,6 +107,8 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 #define V_PRIORITY_MAX (15ull << 16)
 #define V_IGNORE_TPR   (1ull << 20)
 #define V_INTR_MASKING (1ull << 24)
+#define V_VECTOR_SHIFT 32
+#define V_VECTOR(n)    ((uint64_t)(n) << V_VECTOR_SHIFT)
 
 #define TLB_FLUSH_NONE 0
 #define TLB_FLUSH_ALL  1
