@@ -18,7 +18,9 @@ def pytest_addoption(parser):
 class UnitFile(pytest.File):
     def collect(self):
         binary = os.path.join(ROOT, self.config.getoption("--build"), "unit", self.path.stem)
-        for name in re.findall(r"cmocka_unit_test\w*\(\s*(\w+)", self.path.read_text()):
+        # Files with the same set-up for each test wrap cmocka's macro in one named TEST.
+        code = re.sub(r"^#.*$", "", self.path.read_text(), flags=re.M)
+        for name in re.findall(r"\b(?:cmocka_unit_test\w*|TEST)\(\s*(\w+)", code):
             yield UnitTest.from_parent(self, name=name, binary=binary)
 
 

@@ -207,11 +207,11 @@ static void test_copy(void **state)
 static void test_copy_overlap(void **state)
 {
     (void)state;
-    char *page = mfn_to_virt(p2m_lookup(mapper, GFN(300)).mfn);
+    char *page = fake_page(mapper, 301);
     for (unsigned i = 0; i < PAGE_SIZE; i++)
         page[i] = (char)i;
-    assert_int_equal(copy(mv, (struct gnttab_copy){.source = {.u.gmfn = 300, .domid = DOMID_SELF},
-                                                   .dest = {.u.gmfn = 300, .domid = DOMID_SELF, .offset = 1},
+    assert_int_equal(copy(mv, (struct gnttab_copy){.source = {.u.gmfn = 301, .domid = DOMID_SELF},
+                                                   .dest = {.u.gmfn = 301, .domid = DOMID_SELF, .offset = 1},
                                                    .len = 4095}),
                      GNTST_okay);
     for (unsigned i = 1; i < PAGE_SIZE; i++)
