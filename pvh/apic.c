@@ -1,7 +1,7 @@
 /*
  * Local APIC access (pvh/apic.h). One mode for all CPUs, chosen by the first apic_init().
  */
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/memory.h>
 #include "internal.h"
 

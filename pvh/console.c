@@ -4,7 +4,7 @@
  * themselves.
  */
 #include <lib/printf.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/hypercall.h>
 #include <pvh/memory.h>
 #include <xen/event_channel.h>

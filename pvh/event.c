@@ -4,7 +4,7 @@
  * The pending and mask words are shared with the hypervisor and other CPUs: only atomic operations on them.
  * The table of handlers is written by its owner before the port is unmasked.
  */
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/hypercall.h>
 #include <pvh/memory.h>

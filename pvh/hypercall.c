@@ -2,7 +2,7 @@
  * Ways into the hypervisor (pvh/hypercall.h). What is found out about it is kept in statics that are written
  * before a second CPU runs, or written twice with the same value.
  */
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/hypercall.h>
 #include <pvh/memory.h>
 #include <xen/arch-x86/cpuid.h>

@@ -3,7 +3,7 @@
  */
 #include <lib/printf.h>
 #include <lib/string.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/hypercall.h>
 #include <xen/sched.h>
 #include "internal.h"

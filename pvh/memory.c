@@ -4,7 +4,7 @@
  * Free memory is a list of extents in order of address, each described in its own first bytes: nothing is
  * touched that is not handed out, and no table has to be sized. Allocation takes the first that fits.
  */
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/hypercall.h>
 #include <pvh/memory.h>
 #include <xen/memory.h>

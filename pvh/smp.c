@@ -4,7 +4,7 @@
  * One CPU is started at a time, by CPU 0: smp_boot and the trampoline's page have one user.
  */
 #include <lib/string.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/memory.h>
 #include "internal.h"

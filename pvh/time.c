@@ -2,7 +2,7 @@
  * The PV clock (pvh/event.h; xen.h, struct vcpu_time_info). Read-only users of what the hypervisor keeps up
  * to date.
  */
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/event.h>
 
 uint64_t pvh_time_ns(void)
@@ -13,7 +13,7 @@ uint64_t pvh_time_ns(void)
     do {
         version = time->version;
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
-        uint64_t delta = rdtsc() - time->tsc_timestamp;
+        uint64_t delta = rdtsc_ordered() - time->tsc_timestamp;
         delta = time->tsc_shift < 0 ? delta >> -time->tsc_shift : delta << time->tsc_shift;
         now = time->system_time + (uint64_t)((unsigned __int128)delta * time->tsc_to_system_mul >> 32);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);

@@ -5,7 +5,7 @@
  * segment base is needed that user mode could change. Double faults and NMIs have a stack of their own.
  */
 #include <lib/string.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/memory.h>
 #include "internal.h"
 

@@ -8,7 +8,7 @@
 #include <dom0/below.h>
 #include <dom0/thread.h>
 #include <lib/string.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/memory.h>
 #include <pvh/trap.h>
@@ -76,7 +76,7 @@ static void idle(void)
             nearest = t->deadline;
     if (nearest != FOREVER)
         hypercall(__HYPERVISOR_set_timer_op, nearest, 0, 0, 0, 0);
-    interrupts_wait();
+    wait_for_interrupt();
 }
 
 /* Nobody frees the stack that he stands on: the thread that runs next does. */

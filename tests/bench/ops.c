@@ -4,7 +4,7 @@
  * line "BENCH name ticks" for each operation; scripts/bench.py sets them side by side.
  */
 #include <pvh/apic.h>
-#include <pvh/cpu.h>
+#include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/hypercall.h>
 #include <pvh/memory.h>
@@ -126,9 +126,9 @@ static uint64_t measure(void (*operation)(void))
 {
     uint64_t least = ~0ull;
     for (unsigned i = 0; i < ROUNDS; i++) {
-        uint64_t start = rdtsc();
+        uint64_t start = rdtsc_ordered();
         operation();
-        uint64_t ticks = rdtsc() - start;
+        uint64_t ticks = rdtsc_ordered() - start;
         least = ticks < least ? ticks : least;
     }
     return least;
@@ -156,7 +156,7 @@ static uint64_t timer_to_handler(void)
         struct vcpu_set_singleshot_timer set = {.timeout_abs_ns = due};
         hypercall(__HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, (uint64_t)&set, 0, 0);
         while (!timer_handled)
-            interrupts_wait();
+            wait_for_interrupt();
         least = timer_handled - due < least ? timer_handled - due : least;
     }
     return least;

@@ -65,7 +65,7 @@ static void test_timer(void)
     count[0x45] = 0;
     apic_timer(0x45, APIC_TIMER_ONESHOT, 0x100000);
     for (unsigned i = 0; i < 100 && count[0x45] == 0; i++)
-        interrupts_wait();
+        wait_for_interrupt();
     EXPECT_EQ(count[0x45], 1);
 }
 

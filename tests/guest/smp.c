@@ -24,7 +24,7 @@ static void other_cpu(void *arg)
     __atomic_fetch_or(&seen_ids, 1u << cpu_index(), __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&alive, 1, __ATOMIC_SEQ_CST);
     while (!go)
-        interrupts_wait();
+        wait_for_interrupt();
 }
 
 static bool reaches(volatile unsigned *what, unsigned value)

@@ -89,7 +89,7 @@ static void wait_somehow(void)
         take_interrupts();
         break;
     default:
-        interrupts_wait();
+        wait_for_interrupt();
     }
     if (with_timers && chance() % 16 == 0)
         apic_ipi(ids[chance() % cpus], IPI_VECTOR);

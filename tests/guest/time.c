@@ -18,10 +18,10 @@ int main(void)
     EXPECT(forward);
 
     /* 20 ms by the clock, in ticks of the TSC, is what the clock's own factor makes of them. */
-    uint64_t start = pvh_time_ns(), tsc = rdtsc();
+    uint64_t start = pvh_time_ns(), tsc = rdtsc_ordered();
     while (pvh_time_ns() < start + 20 * MILLISECOND)
         cpu_pause();
-    uint64_t elapsed = pvh_time_ns() - start, ticks = rdtsc() - tsc;
+    uint64_t elapsed = pvh_time_ns() - start, ticks = rdtsc_ordered() - tsc;
     uint64_t scaled = time->tsc_shift < 0 ? ticks >> -time->tsc_shift : ticks << time->tsc_shift;
     uint64_t by_tsc = (uint64_t)(((__uint128_t)scaled * time->tsc_to_system_mul) >> 32);
     uint64_t apart = by_tsc > elapsed ? by_tsc - elapsed : elapsed - by_tsc;

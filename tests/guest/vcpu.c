@@ -26,7 +26,7 @@ static void test_singleshot(void)
     ticks = 0;
     EXPECT_EQ(VCPUOP(VCPUOP_set_singleshot_timer, 0, &timer), 0);
     while (ticks == 0 && pvh_time_ns() < timer.timeout_abs_ns + SECOND)
-        interrupts_wait(); /* asleep: the timer must wake us */
+        wait_for_interrupt(); /* asleep: the timer must wake us */
     EXPECT_EQ(ticks, 1);
     EXPECT(last_tick >= timer.timeout_abs_ns);
 
@@ -97,7 +97,7 @@ static void test_runstate(void)
     ticks = 0;
     EXPECT_EQ(VCPUOP(VCPUOP_set_singleshot_timer, 0, &timer), 0);
     while (ticks == 0 && pvh_time_ns() < timer.timeout_abs_ns + SECOND)
-        interrupts_wait();
+        wait_for_interrupt();
     EXPECT(area.time[RUNSTATE_blocked] >= blocked + 5 * MILLISECOND);
     EXPECT_EQ(area.state, RUNSTATE_running);
     uint64_t sum = area.time[0] + area.time[1] + area.time[2] + area.time[3];
