@@ -128,7 +128,7 @@ int arch_set_callback_via(struct domain *d, uint64_t via)
 bool arch_event_pending(const struct vcpu *v)
 {
     const struct arch_vcpu *a = v->arch;
-    if (a->nmi_pending || a->init_pending || a->sipi_pending)
+    if (a->event_queued || a->nmi_pending || a->init_pending || a->sipi_pending)
         return true;
     return a->rflags & RFLAGS_IF && (vcpu_upcall_pending(v) || vlapic_pending(v) >= 0);
 }

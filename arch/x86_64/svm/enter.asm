@@ -26,6 +26,7 @@ svm_enter:
     vmload
     EACH LOAD
     sti
+    nop ; QEMU's TCG would take STI's shadow along into the guest
     vmrun
     cli
     vmsave
