@@ -40,6 +40,6 @@ def test_as_dom0(vendor, name):
     kernel, words, keys = GUESTS[name]
     with Machine(vendor, [f"{built('guest/' + kernel)} {words}".strip()], smp=min(keys.get("vcpus", 1), 2),
                  options=["--once"]) as machine:
-        output, match = machine.wait_match(rf"^VERDICT {name}: (.*)$", timeout=40)
+        output, match = machine.wait_match(rf"^VERDICT {name}: (.*)\n", timeout=40)
         assert match.group(1) == "PASS", output
         machine.wait_end()
