@@ -9,6 +9,7 @@
 #include <hv/evtchn_port.h>
 #include <hv/hypercall.h>
 #include <hv/printk.h>
+#include <lib/printf.h>
 
 /* EVTCHNOP_reset_cont, which guests have no name for: what a reset that was interrupted turns into. */
 #define RESET_CONTINUES 14
@@ -298,21 +299,15 @@ int64_t do_event_channel_op(uint64_t arg[6])
 static void dump_port(struct domain *d, const struct evtchn *chn)
 {
     const struct evtchn_abi *abi = d->evtchn->abi;
-    printk("  %5u %c%c vcpu %u ", chn->port, abi->is_pending(d, chn) ? 'P' : '-',
-           abi->is_masked(d, chn) ? 'M' : '-', chn->vcpu);
-    switch (chn->state) {
-    case EVTCHN_UNBOUND:
-        printk("unbound, for d%u\n", chn->remote_id);
-        break;
-    case EVTCHN_INTERDOMAIN:
-        printk("d%u port %u\n", chn->remote.domain->id, chn->remote.port);
-        break;
-    case EVTCHN_VIRQ:
-        printk("virq %u\n", chn->virq);
-        break;
-    default:
-        printk("ipi\n");
-    }
+    char end[32] = "ipi";
+    if (chn->state == EVTCHN_UNBOUND)
+        snprintf(end, sizeof end, "unbound, for d%u", chn->remote_id);
+    else if (chn->state == EVTCHN_INTERDOMAIN)
+        snprintf(end, sizeof end, "d%u port %u", chn->remote.domain->id, chn->remote.port);
+    else if (chn->state == EVTCHN_VIRQ)
+        snprintf(end, sizeof end, "virq %u", chn->virq);
+    printk("  %5u %c%c vcpu %u %s\n", chn->port, abi->is_pending(d, chn) ? 'P' : '-',
+           abi->is_masked(d, chn) ? 'M' : '-', chn->vcpu, end);
 }
 
 void evtchn_dump(void)
