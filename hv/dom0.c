@@ -24,7 +24,7 @@
 #include <xen/domctl.h>
 #include <xen/memory.h>
 
-#define MIB (1ul << 20)
+#define MIB              (1ul << 20)
 #define DOM0_DEFAULT_MAX (4096 * MIB)
 #define DOM0_LEAST       (32 * MIB)
 
@@ -169,7 +169,8 @@ static INIT_CODE uint64_t kernel_frames(const struct elf_image *kernel)
 }
 
 /* count frames of dom0's between 1 MiB and 4 GiB that hold neither its kernel nor a module. 0: there are none. */
-static INIT_CODE uint64_t find_room(const struct boot_info *info, const struct elf_image *kernel, uint64_t count)
+static INIT_CODE uint64_t find_room(const struct boot_info *info, const struct elf_image *kernel,
+                                    uint64_t count)
 {
     for (unsigned i = 0; i < range_count; i++) {
         uint64_t at = MAX(ranges[i].start, MIB >> PAGE_SHIFT);
@@ -238,7 +239,8 @@ static INIT_CODE void *dom0_memory(uint64_t address)
 static INIT_CODE void load_kernel(const struct elf_image *kernel)
 {
     if (!owned(kernel->start >> PAGE_SHIFT, kernel_frames(kernel)))
-        boot_fail("dom0: its kernel wants %#lx-%#lx, which is not free RAM of dom0; give a larger dom0_mem= (now %lu MiB)",
+        boot_fail("dom0: its kernel wants %#lx-%#lx, which is not free RAM of dom0; give a larger dom0_mem= "
+                  "(now %lu MiB)",
                   kernel->start, kernel->end, dom0_mem / MIB);
     for (unsigned i = 0; i < kernel->segment_count; i++) {
         const struct elf_segment *segment = &kernel->segments[i];
@@ -342,6 +344,6 @@ INIT_CODE void dom0_build(const struct boot_info *info)
     vcpu_wake(dom0->vcpu[0], VCPU_DOWN);
     frame_add_range(maddr_to_mfn(module->start), DIV_ROUND_UP(module->size, PAGE_SIZE));
     printk(LOG_INFO "dom0: %u MiB, %u vCPUs, kernel at %#lx-%#lx, entry %#lx, %u more modules\n",
-           (unsigned)((uint64_t)dom0->total_pages * PAGE_SIZE / MIB), dom0->max_vcpus, kernel.start, kernel.end,
-           kernel.entry, info->modules - 1);
+           (unsigned)((uint64_t)dom0->total_pages * PAGE_SIZE / MIB), dom0->max_vcpus, kernel.start,
+           kernel.end, kernel.entry, info->modules - 1);
 }

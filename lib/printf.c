@@ -33,8 +33,8 @@ static void put_many(struct out *out, char c, int n)
 }
 
 /* prefix (sign, 0x) + zeros + text, padded to the width. */
-static void emit_field(struct out *out, const struct spec *spec, const char *prefix, int zeros, const char *text,
-                       int length)
+static void emit_field(struct out *out, const struct spec *spec, const char *prefix, int zeros,
+                       const char *text, int length)
 {
     int prefix_length = (int)strlen(prefix);
     int padding = spec->width - prefix_length - zeros - length;

@@ -30,7 +30,10 @@ void *memset(void *to, int byte, size_t n)
     void *d = to;
     if (n % 8 == 0) {
         n /= 8;
-        asm volatile("rep stosq" : "+D"(d), "+c"(n) : "a"(0x0101010101010101ull * (unsigned char)byte) : "memory");
+        asm volatile("rep stosq"
+                     : "+D"(d), "+c"(n)
+                     : "a"(0x0101010101010101ull * (unsigned char)byte)
+                     : "memory");
     } else {
         asm volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(byte) : "memory");
     }

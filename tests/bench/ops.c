@@ -98,7 +98,8 @@ static void prepare_grants(void)
     window = (uint8_t *)memory_reserve_space(PAGE_SIZE);
     struct xen_add_to_physmap add = {
         .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .gpfn = table >> PAGE_SHIFT};
-    expect("mapping the grant table", hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0));
+    expect("mapping the grant table",
+           hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0));
     volatile grant_entry_v1_t *entry = (void *)table;
     entry[page_ref].frame = (uint32_t)((uint64_t)page >> PAGE_SHIFT);
     entry[page_ref].flags = GTF_permit_access;
@@ -168,9 +169,12 @@ int main(void)
         const char *name;
         void (*operation)(void);
     } operations[] = {
-        {"xen_version", version},         {"cpuid", cpuid_exit},
-        {"event_send", event},            {"timer_set", timer_set},
-        {"grant_map_unmap", grant_map_unmap}, {"grant_copy_4k", grant_copy},
+        {"xen_version", version},
+        {"cpuid", cpuid_exit},
+        {"event_send", event},
+        {"timer_set", timer_set},
+        {"grant_map_unmap", grant_map_unmap},
+        {"grant_copy_4k", grant_copy},
         {"page_give_take", give_and_take},
     };
     prepare();

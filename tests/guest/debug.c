@@ -10,16 +10,16 @@
 #define IMAGE_START 0xffffffff80200000ul
 #define IMAGE_LOOK  0x28000ul
 
-#define ACCESSORS(n)                                                  \
-    static unsigned long read_dr##n(void)                             \
-    {                                                                 \
-        unsigned long value;                                          \
-        asm volatile("mov %%db" #n ", %0" : "=r"(value));             \
-        return value;                                                 \
-    }                                                                 \
-    static void write_dr##n(unsigned long value)                      \
-    {                                                                 \
-        asm volatile("mov %0, %%db" #n : : "r"(value));               \
+#define ACCESSORS(n)                                                                                         \
+    static unsigned long read_dr##n(void)                                                                    \
+    {                                                                                                        \
+        unsigned long value;                                                                                 \
+        asm volatile("mov %%db" #n ", %0" : "=r"(value));                                                    \
+        return value;                                                                                        \
+    }                                                                                                        \
+    static void write_dr##n(unsigned long value)                                                             \
+    {                                                                                                        \
+        asm volatile("mov %0, %%db" #n : : "r"(value));                                                      \
     }
 ACCESSORS(0)
 ACCESSORS(1)

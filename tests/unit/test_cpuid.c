@@ -199,8 +199,10 @@ static void test_without_xsave(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_xen_leaves, tear_down), cmocka_unit_test_teardown(test_hidden, tear_down),
-        cmocka_unit_test_teardown(test_topology, tear_down),   cmocka_unit_test_teardown(test_dynamic, tear_down),
+        cmocka_unit_test_teardown(test_xen_leaves, tear_down),
+        cmocka_unit_test_teardown(test_hidden, tear_down),
+        cmocka_unit_test_teardown(test_topology, tear_down),
+        cmocka_unit_test_teardown(test_dynamic, tear_down),
         cmocka_unit_test_teardown(test_without_xsave, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,30 +23,30 @@ static bool decode_copy(const char *bytes, size_t count, unsigned mode)
 }
 #define DECODE(mode, bytes) decode_copy(bytes, sizeof(bytes) - 1, mode)
 /* Known, as long as the bytes, and with this opcode; every shorter prefix of it is incomplete. */
-#define WHOLE(mode, bytes, code)                                      \
-    do {                                                              \
-        for (size_t n = 0; n < sizeof(bytes) - 1; n++)                \
-            assert_false(decode_copy(bytes, n, mode));                \
-        assert_true(DECODE(mode, bytes));                             \
-        assert_int_equal(i.length, sizeof(bytes) - 1);                \
-        assert_int_equal(i.opcode, code);                             \
+#define WHOLE(mode, bytes, code)                                                                             \
+    do {                                                                                                     \
+        for (size_t n = 0; n < sizeof(bytes) - 1; n++)                                                       \
+            assert_false(decode_copy(bytes, n, mode));                                                       \
+        assert_true(DECODE(mode, bytes));                                                                    \
+        assert_int_equal(i.length, sizeof(bytes) - 1);                                                       \
+        assert_int_equal(i.opcode, code);                                                                    \
     } while (0)
 
 static void test_exits(void **state)
 {
     (void)state;
-    WHOLE(8, "\x0f\xa2", 0x0fa2);                 /* cpuid */
-    WHOLE(8, "\x0f\x01\xd9", 0x0f01);             /* vmmcall */
-    WHOLE(8, "\x0f\x01\xd1", 0x0f01);             /* xsetbv */
-    WHOLE(8, "\x0f\x30", 0x0f30);                 /* wrmsr */
-    WHOLE(8, "\x0f\x32", 0x0f32);                 /* rdmsr */
-    WHOLE(8, "\xf4", 0xf4);                       /* hlt */
+    WHOLE(8, "\x0f\xa2", 0x0fa2);     /* cpuid */
+    WHOLE(8, "\x0f\x01\xd9", 0x0f01); /* vmmcall */
+    WHOLE(8, "\x0f\x01\xd1", 0x0f01); /* xsetbv */
+    WHOLE(8, "\x0f\x30", 0x0f30);     /* wrmsr */
+    WHOLE(8, "\x0f\x32", 0x0f32);     /* rdmsr */
+    WHOLE(8, "\xf4", 0xf4);           /* hlt */
     WHOLE(2, "\x66\x0f\xa2", 0x0fa2);
     WHOLE(4, "\x66\x67\x2e\xf3\x0f\xa2", 0x0fa2); /* every kind of prefix */
     WHOLE(8, "\xf2\x48\x0f\xa2", 0x0fa2);
-    WHOLE(4, "\x0f\x06", 0x0f06);                 /* clts */
-    WHOLE(8, "\x0f\x08", 0x0f08);                 /* invd */
-    WHOLE(8, "\x0f\x09", 0x0f09);                 /* wbinvd */
+    WHOLE(4, "\x0f\x06", 0x0f06); /* clts */
+    WHOLE(8, "\x0f\x08", 0x0f08); /* invd */
+    WHOLE(8, "\x0f\x09", 0x0f09); /* wbinvd */
 }
 
 static void test_control_registers(void **state)
@@ -182,10 +182,10 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exits),       cmocka_unit_test(test_control_registers),
-        cmocka_unit_test(test_addresses),   cmocka_unit_test(test_addresses_16),
-        cmocka_unit_test(test_immediates),  cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_unknown),     cmocka_unit_test(test_random),
+        cmocka_unit_test(test_exits),      cmocka_unit_test(test_control_registers),
+        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_addresses_16),
+        cmocka_unit_test(test_immediates), cmocka_unit_test(test_prefixes),
+        cmocka_unit_test(test_unknown),    cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,7 +43,8 @@ static void run(unsigned mode, const char *bytes, size_t count, struct expect ex
     if (use.stores)
         assert_int_equal(memory, expect.after);
 }
-#define RUN(mode, bytes, ...) run(mode, bytes, sizeof(bytes) - 1, (struct expect){sizeof(bytes) - 1, __VA_ARGS__})
+#define RUN(mode, bytes, ...)                                                                                \
+    run(mode, bytes, sizeof(bytes) - 1, (struct expect){sizeof(bytes) - 1, __VA_ARGS__})
 
 static int fresh(void **state)
 {
@@ -57,22 +58,22 @@ static int fresh(void **state)
 static void test_moves(void **state)
 {
     (void)state;
-    RUN(8, "\x89\x07", 4, false, true, 0, 0);                       /* mov [rdi], eax */
-    RUN(8, "\x48\x89\x0f", 8, false, true, 0, gpr[RCX]);            /* mov [rdi], rcx */
-    RUN(8, "\x66\x89\x0f", 2, false, true, 0, 0x1111);              /* mov [rdi], cx */
+    RUN(8, "\x89\x07", 4, false, true, 0, 0);                              /* mov [rdi], eax */
+    RUN(8, "\x48\x89\x0f", 8, false, true, 0, gpr[RCX]);                   /* mov [rdi], rcx */
+    RUN(8, "\x66\x89\x0f", 2, false, true, 0, 0x1111);                     /* mov [rdi], cx */
     RUN(8, "\x44\x89\xbe\x00\x03\x00\x00", 4, false, true, 0, 0xffffffff); /* mov [rsi+0x300], r15d */
     RUN(8, "\xc7\x80\xb0\x00\x00\x00\x78\x56\x34\x12", 4, false, true, 0, 0x12345678);
     RUN(8, "\x48\xc7\x07\xff\xff\xff\xff", 8, false, true, 0, ~0ull); /* immediates are sign-extended */
     RUN(8, "\xc6\x07\x80", 1, false, true, 0, 0x80);
     RUN(4, "\x66\xc7\x00\x34\x12", 2, false, true, 0, 0x1234);
     RUN(2, "\xc7\x07\x34\x12", 2, false, true, 0, 0x1234);
-    RUN(4, "\xa3\x00\x00\xe0\xfe", 4, false, true, 0, 0);           /* mov moffs, eax */
+    RUN(4, "\xa3\x00\x00\xe0\xfe", 4, false, true, 0, 0); /* mov moffs, eax */
     RUN(8, "\x8b\x0c\x25\x20\x00\xe0\xfe", 4, true, false, 0x89abcdef, 0);
-    assert_int_equal(gpr[RCX], 0x89abcdef);                          /* upper half cleared */
+    assert_int_equal(gpr[RCX], 0x89abcdef); /* upper half cleared */
     RUN(8, "\x8a\x07", 1, true, false, 0xfe, 0);
     assert_int_equal(gpr[RAX], 0xfe);
     RUN(8, "\x66\x8b\x17", 2, true, false, 0xbeef, 0);
-    assert_int_equal(gpr[RDX], 0x222222222222beefull);               /* upper part kept */
+    assert_int_equal(gpr[RDX], 0x222222222222beefull); /* upper part kept */
     RUN(8, "\x48\xa1\x00\x00\xe0\xfe\x00\x00\x00\x00", 8, true, false, 42, 0);
     assert_int_equal(gpr[RAX], 42);
     assert_int_equal(rflags, 2);
@@ -81,9 +82,9 @@ static void test_moves(void **state)
 static void test_high_bytes(void **state)
 {
     (void)state;
-    RUN(8, "\x88\x27", 1, false, true, 0, 0x00);                    /* ah */
-    RUN(8, "\x88\x3f", 1, false, true, 0, 0x33);                    /* bh */
-    RUN(8, "\x40\x88\x3f", 1, false, true, 0, 0x77);                /* dil */
+    RUN(8, "\x88\x27", 1, false, true, 0, 0x00);     /* ah */
+    RUN(8, "\x88\x3f", 1, false, true, 0, 0x33);     /* bh */
+    RUN(8, "\x40\x88\x3f", 1, false, true, 0, 0x77); /* dil */
     RUN(8, "\x8a\x27", 1, true, false, 0xab, 0);
     assert_int_equal(gpr[RAX], 0xab00);
     RUN(8, "\x44\x8a\x07", 1, true, false, 0xcd, 0);
@@ -109,33 +110,33 @@ static void test_arithmetic(void **state)
 {
     (void)state;
     gpr[RAX] = 0xf0;
-    RUN(8, "\x09\x07", 4, true, true, 0x0f, 0xff);                  /* or [rdi], eax */
+    RUN(8, "\x09\x07", 4, true, true, 0x0f, 0xff); /* or [rdi], eax */
     assert_int_equal(rflags, 2 | PF);
-    RUN(8, "\x21\x07", 4, true, true, 0x0f, 0);                     /* and */
+    RUN(8, "\x21\x07", 4, true, true, 0x0f, 0); /* and */
     assert_int_equal(rflags, 2 | ZF | PF);
-    RUN(8, "\x31\x07", 4, true, true, 0xf0, 0);                     /* xor */
+    RUN(8, "\x31\x07", 4, true, true, 0xf0, 0); /* xor */
     assert_int_equal(rflags, 2 | ZF | PF);
-    RUN(8, "\x83\x0f\x80", 4, true, true, 1, 0xffffff81);           /* or dword [rdi], -128 */
+    RUN(8, "\x83\x0f\x80", 4, true, true, 1, 0xffffff81); /* or dword [rdi], -128 */
     assert_int_equal(rflags, 2 | SF | PF);
     RUN(8, "\x81\x27\xff\xff\xfe\xff", 4, true, true, 0x1ffff, 0xffff); /* and dword [rdi], ~0x10000 */
-    RUN(8, "\x83\x07\x01", 4, true, true, 0xffffffff, 0);           /* add: carry out */
+    RUN(8, "\x83\x07\x01", 4, true, true, 0xffffffff, 0);               /* add: carry out */
     assert_int_equal(rflags, 2 | CF | ZF | AF | PF);
-    RUN(8, "\x83\x17\x00", 4, true, true, 7, 8);                    /* adc takes the carry */
+    RUN(8, "\x83\x17\x00", 4, true, true, 7, 8); /* adc takes the carry */
     assert_int_equal(rflags, 2);
-    RUN(8, "\x80\x07\x01", 1, true, true, 0x7f, 0x80);              /* signed overflow of a byte */
+    RUN(8, "\x80\x07\x01", 1, true, true, 0x7f, 0x80); /* signed overflow of a byte */
     assert_int_equal(rflags, 2 | OF | SF | AF);
-    RUN(8, "\x83\x2f\x01", 4, true, true, 0, 0xffffffff);           /* sub: borrow */
+    RUN(8, "\x83\x2f\x01", 4, true, true, 0, 0xffffffff); /* sub: borrow */
     assert_int_equal(rflags, 2 | CF | SF | AF | PF);
-    RUN(8, "\x48\x83\x1f\x00", 8, true, true, 5, 4);                /* sbb */
+    RUN(8, "\x48\x83\x1f\x00", 8, true, true, 5, 4); /* sbb */
     gpr[RCX] = 3;
-    RUN(8, "\x03\x0f", 4, true, false, 4, 0);                       /* add ecx, [rdi] */
+    RUN(8, "\x03\x0f", 4, true, false, 4, 0); /* add ecx, [rdi] */
     assert_int_equal(gpr[RCX], 7);
 }
 
 static void test_comparisons(void **state)
 {
     (void)state;
-    RUN(8, "\x83\x3f\x05", 4, true, false, 5, 0);                   /* cmp dword [rdi], 5 */
+    RUN(8, "\x83\x3f\x05", 4, true, false, 5, 0); /* cmp dword [rdi], 5 */
     assert_int_equal(rflags, 2 | ZF | PF);
     RUN(8, "\x80\x3f\x80", 1, true, false, 0x7f, 0);
     assert_int_equal(rflags, 2 | CF | OF | SF | PF);
@@ -145,7 +146,7 @@ static void test_comparisons(void **state)
     RUN(8, "\x3b\x17", 4, true, false, 0xff, 0);
     assert_false(rflags & CF);
     assert_int_equal(gpr[RDX], 0x100);
-    RUN(8, "\xf7\x07\x00\x10\x00\x00", 4, true, false, 0x1000, 0);  /* test dword [rdi], ICR busy */
+    RUN(8, "\xf7\x07\x00\x10\x00\x00", 4, true, false, 0x1000, 0); /* test dword [rdi], ICR busy */
     assert_int_equal(rflags, 2 | PF);
     RUN(8, "\xf6\x07\x01", 1, true, false, 2, 0);
     assert_int_equal(rflags, 2 | ZF | PF);
@@ -156,24 +157,24 @@ static void test_comparisons(void **state)
 static void test_exchange_and_bits(void **state)
 {
     (void)state;
-    RUN(8, "\x87\x0f", 4, true, true, 0xabcd, 0x11111111);          /* xchg [rdi], ecx */
+    RUN(8, "\x87\x0f", 4, true, true, 0xabcd, 0x11111111); /* xchg [rdi], ecx */
     assert_int_equal(gpr[RCX], 0xabcd);
-    RUN(8, "\x0f\xba\x2f\x10", 4, true, true, 0, 0x10000);          /* bts dword [rdi], 16 */
+    RUN(8, "\x0f\xba\x2f\x10", 4, true, true, 0, 0x10000); /* bts dword [rdi], 16 */
     assert_false(rflags & CF);
-    RUN(8, "\x0f\xba\x37\x10", 4, true, true, 0x30000, 0x20000);    /* btr */
+    RUN(8, "\x0f\xba\x37\x10", 4, true, true, 0x30000, 0x20000); /* btr */
     assert_true(rflags & CF);
-    RUN(8, "\x0f\xba\x27\x00", 4, true, false, 1, 0);               /* bt */
+    RUN(8, "\x0f\xba\x27\x00", 4, true, false, 1, 0); /* bt */
     assert_true(rflags & CF);
 }
 
 static void test_not_known(void **state)
 {
     static const char *const bytes[] = {
-        "\x89\xc8",         /* register form: no memory operand */
-        "\xff\x37",         /* push [rdi] */
-        "\x0f\x01\xd9",     /* vmmcall */
+        "\x89\xc8",                 /* register form: no memory operand */
+        "\xff\x37",                 /* push [rdi] */
+        "\x0f\x01\xd9",             /* vmmcall */
         "\xc7\xf8\x00\x00\x00\x00", /* xbegin */
-        "\xf7\x37",         /* div */
+        "\xf7\x37",                 /* div */
         "\xf4",
     };
     (void)state;

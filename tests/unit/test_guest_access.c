@@ -18,7 +18,7 @@
 #include "../../arch/x86_64/guest/guest_access.h"
 #include "fake/p2m_world.h"
 
-#define PAGES 64u        /* gfn 0 to 63 are RAM; 1 to 4 the page tables */
+#define PAGES 64u /* gfn 0 to 63 are RAM; 1 to 4 the page tables */
 #define BASE  0x7f0000000000ull
 
 static struct domain *d = &world_domain;
@@ -155,7 +155,8 @@ static void test_refusals(void **state)
     assert_int_equal(copy_from_guest(buffer, GVA(0x0000800000000000), 1), -XEN_EFAULT);
     assert_int_equal(copy_from_guest(buffer, GVA(0x00008f0000000100), 4), -XEN_EFAULT);
     assert_int_equal(read_word(5), 0);
-    assert_int_equal(copy_from_guest(buffer, GVA(at(5, 0x100).v | 1ull << 50), 4), -XEN_EFAULT); /* alias of a known one */
+    assert_int_equal(copy_from_guest(buffer, GVA(at(5, 0x100).v | 1ull << 50), 4),
+                     -XEN_EFAULT); /* alias of a known one */
     assert_int_equal(copy_from_guest(buffer, GVA(~0ull - 10), 64), -XEN_EFAULT);
     *pte(30) = 1000ull << PAGE_SHIFT | PTE_P; /* no RAM there */
     assert_int_equal(try_read(30), -XEN_EFAULT);
@@ -318,8 +319,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, dead)
     const struct CMUnitTest tests[] = {
-        TEST(test_copies),     TEST(test_refusals),   TEST(test_tables_change), TEST(test_rights_change), TEST(test_map_changes),
-        TEST(test_large_page), TEST(test_dying),      TEST(test_fetch_and_frames), TEST(test_random),
+        TEST(test_copies),        TEST(test_refusals),         TEST(test_tables_change),
+        TEST(test_rights_change), TEST(test_map_changes),      TEST(test_large_page),
+        TEST(test_dying),         TEST(test_fetch_and_frames), TEST(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,9 +80,15 @@ static void flush_tlb(struct vcpu *v)
 {
     (void)v;
 }
-static const struct vendor_ops ops = {.get_segment = get_segment, .set_segment = set_segment, .get_table = get_table,
-                                      .set_table = set_table, .get_register = get_register, .set_register = set_register,
-                                      .get_msr = get_msr, .set_msr = set_msr, .flush_tlb = flush_tlb};
+static const struct vendor_ops ops = {.get_segment = get_segment,
+                                      .set_segment = set_segment,
+                                      .get_table = get_table,
+                                      .set_table = set_table,
+                                      .get_register = get_register,
+                                      .set_register = set_register,
+                                      .get_msr = get_msr,
+                                      .set_msr = set_msr,
+                                      .flush_tlb = flush_tlb};
 const struct vendor_ops *vendor = &ops;
 
 /* --- what the rest of the guest side would do ---------------------------------------------------------------- */
@@ -315,38 +321,38 @@ static void test_frame(void **state)
     refuse();
 }
 
-#define REFUSE(field, value)                                          \
-    do {                                                              \
-        struct hvm_hw_cpu *cpu = record(HVM_SAVE_CODE(CPU)), good = *cpu; \
-        cpu->field = (value);                                         \
-        refuse();                                                     \
-        *cpu = good;                                                  \
+#define REFUSE(field, value)                                                                                 \
+    do {                                                                                                     \
+        struct hvm_hw_cpu *cpu = record(HVM_SAVE_CODE(CPU)), good = *cpu;                                    \
+        cpu->field = (value);                                                                                \
+        refuse();                                                                                            \
+        *cpu = good;                                                                                         \
     } while (0)
 
 static void test_registers(void **state)
 {
     (void)state;
-    REFUSE(cr0, CR0_PG);                 /* without PE */
-    REFUSE(cr0, CR0_PE | CR0_NW);        /* without CD */
+    REFUSE(cr0, CR0_PG);          /* without PE */
+    REFUSE(cr0, CR0_PE | CR0_NW); /* without CD */
     REFUSE(cr0, CR0_PE | 1ull << 32);
     REFUSE(cr4, CR4_VMXE);
-    REFUSE(cr4, CR4_PCIDE);              /* outside long mode */
+    REFUSE(cr4, CR4_PCIDE); /* outside long mode */
     REFUSE(cr3, 1ull << 40);
     REFUSE(msr_efer, EFER_SVME);
-    REFUSE(msr_efer, EFER_LMA);          /* without paging */
-    REFUSE(rip, 1ull << 32);             /* in 32-bit code */
+    REFUSE(msr_efer, EFER_LMA); /* without paging */
+    REFUSE(rip, 1ull << 32);    /* in 32-bit code */
     REFUSE(dr7, 1ull << 32);
     REFUSE(dr6, 1ull << 63);
     REFUSE(fs_base, 1ull << 47);
     REFUSE(msr_lstar, 0x8000000000000000ull);
     REFUSE(cs_base, 1ull << 32);
-    REFUSE(tr_arbytes, 0x89);            /* not busy */
+    REFUSE(tr_arbytes, 0x89); /* not busy */
     REFUSE(tr_arbytes, 0);
-    REFUSE(cs_arbytes, 0xe9b);           /* L and D */
+    REFUSE(cs_arbytes, 0xe9b); /* L and D */
     REFUSE(cs_arbytes, 0);
     REFUSE(ds_arbytes, 0x1c93);
-    REFUSE(ds_limit, 0x12345678);        /* not whole pages */
-    REFUSE(ldtr_arbytes, 0x93);          /* not an LDT */
+    REFUSE(ds_limit, 0x12345678); /* not whole pages */
+    REFUSE(ldtr_arbytes, 0x93);   /* not an LDT */
     REFUSE(gdtr_limit, 0x10000);
     REFUSE(ss_sel, 0x10000);
     REFUSE(msr_tsc_aux, 1ull << 32);

@@ -45,8 +45,9 @@ static void test_sizes(void **state)
     assert_int_equal(p2m_add(d, GFN(7), one, 0, P2M_RAM), 0);
     assert_int_equal(p2m_add(d, GFN(1024), large, ORDER_2M, P2M_RAM_RO), 0);
     assert_int_equal(p2m_add(d, GFN(4 * GIB), MFN(2 * GIB), ORDER_1G, P2M_DEVICE), 0);
-    assert_int_equal(p2m_add(d, GFN(2048), MFN(0x100001), ORDER_2M, P2M_DEVICE), 0); /* not aligned: small entries */
-    assert_int_equal(p2m_add(d, GFN(8192), MFN(0x200000), 12, P2M_DEVICE), 0);       /* eight large pages */
+    assert_int_equal(p2m_add(d, GFN(2048), MFN(0x100001), ORDER_2M, P2M_DEVICE),
+                     0); /* not aligned: small entries */
+    assert_int_equal(p2m_add(d, GFN(8192), MFN(0x200000), 12, P2M_DEVICE), 0); /* eight large pages */
     expect(7, one.v, P2M_RAM, 0);
     expect(1024 + 511, large.v + 511, P2M_RAM_RO, ORDER_2M);
     expect(5 * GIB - 1, 3 * GIB - 1, P2M_DEVICE, ORDER_1G);
@@ -169,14 +170,18 @@ static void test_flush_waits(void **state)
     guest_access_end();
 }
 
-#define BOTH(test)                                                                              \
-    {#test " NPT", test, fresh, dead, (void *)&npt_format}, {#test " EPT", test, fresh, dead, (void *)&ept_format}
+#define BOTH(test)                                                                                           \
+    {#test " NPT", test, fresh, dead, (void *)&npt_format},                                                  \
+    {                                                                                                        \
+#test " EPT", test, fresh, dead, (void *)&ept_format                                                 \
+    }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_sizes), BOTH(test_refusals),    BOTH(test_remove_splits),
-        BOTH(test_tables_are_bounded), BOTH(test_no_leftovers), BOTH(test_flush_waits),
+        BOTH(test_sizes),         BOTH(test_refusals),
+        BOTH(test_remove_splits), BOTH(test_tables_are_bounded),
+        BOTH(test_no_leftovers),  BOTH(test_flush_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,13 +16,29 @@
 #include "../../arch/x86_64/guest/exit.h"
 #include "../../arch/x86_64/guest/vlapic.h"
 
-#define VCPUS 20u
+#define VCPUS    20u
 #define MSR_BASE 0x1bu
-#define ENABLE (1ull << 11)
-#define X2APIC (1ull << 10)
-#define BSP (1ull << 8)
-enum { TPR = 0x80, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, SVR = 0xf0, ISR = 0x100, IRR = 0x200, ESR = 0x280, ICR = 0x300,
-       ICR2 = 0x310, LVTT = 0x320, LINT0 = 0x350, LVTE = 0x370, TMICT = 0x380, TMCCT = 0x390, TDCR = 0x3e0 };
+#define ENABLE   (1ull << 11)
+#define X2APIC   (1ull << 10)
+#define BSP      (1ull << 8)
+enum {
+    TPR = 0x80,
+    EOI = 0xb0,
+    LDR = 0xd0,
+    DFR = 0xe0,
+    SVR = 0xf0,
+    ISR = 0x100,
+    IRR = 0x200,
+    ESR = 0x280,
+    ICR = 0x300,
+    ICR2 = 0x310,
+    LVTT = 0x320,
+    LINT0 = 0x350,
+    LVTE = 0x370,
+    TMICT = 0x380,
+    TMCCT = 0x390,
+    TDCR = 0x3e0
+};
 
 /* --- the world around it ------------------------------------------------------------------------------------------ */
 
@@ -319,7 +335,7 @@ static void test_one_shot(void **state)
 {
     (void)state;
     vlapic_write(v, LVTT, 0xec);
-    vlapic_write(v, TDCR, 0xb); /* divide by 1 */
+    vlapic_write(v, TDCR, 0xb);   /* divide by 1 */
     vlapic_write(v, TMICT, 1000); /* 10 us */
     now += 4000;
     assert_int_equal(vlapic_read(v, TMCCT), 600);
@@ -425,8 +441,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, gone)
     const struct CMUnitTest tests[] = {
-        TEST(test_priorities), TEST(test_modes),    TEST(test_x2apic_registers), TEST(test_errors),
-        TEST(test_ipi_xapic),  TEST(test_ipi_x2apic), TEST(test_start_up),       TEST(test_one_shot),
+        TEST(test_priorities), TEST(test_modes),        TEST(test_x2apic_registers), TEST(test_errors),
+        TEST(test_ipi_xapic),  TEST(test_ipi_x2apic),   TEST(test_start_up),         TEST(test_one_shot),
         TEST(test_periodic),   TEST(test_tsc_deadline), TEST(test_save_and_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

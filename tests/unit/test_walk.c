@@ -9,18 +9,18 @@
 #include <cmocka.h>
 #include "../../arch/x86_64/guest/guest_access.h"
 
-#define CR0_WP (1ull << 16)
-#define CR0_PG (1ull << 31)
+#define CR0_WP  (1ull << 16)
+#define CR0_PG  (1ull << 31)
 #define CR4_PSE 0x10ull
 #define CR4_PAE 0x20ull
-#define LMA (1ull << 10)
-#define NXE (1ull << 11)
+#define LMA     (1ull << 10)
+#define NXE     (1ull << 11)
 
-#define P 1ull
-#define W 2ull
-#define U 4ull
-#define A 0x20ull
-#define D 0x40ull
+#define P  1ull
+#define W  2ull
+#define U  4ull
+#define A  0x20ull
+#define D  0x40ull
 #define PS 0x80ull
 #define NX (1ull << 63)
 
@@ -207,10 +207,10 @@ static void test_32_bit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_no_paging, fresh),  cmocka_unit_test_setup(test_four_levels, fresh),
+        cmocka_unit_test_setup(test_no_paging, fresh),   cmocka_unit_test_setup(test_four_levels, fresh),
         cmocka_unit_test_setup(test_large_pages, fresh), cmocka_unit_test_setup(test_rights, fresh),
-        cmocka_unit_test_setup(test_addresses, fresh),  cmocka_unit_test_setup(test_read_only_tables, fresh),
-        cmocka_unit_test_setup(test_pae, fresh),        cmocka_unit_test_setup(test_32_bit, fresh),
+        cmocka_unit_test_setup(test_addresses, fresh),   cmocka_unit_test_setup(test_read_only_tables, fresh),
+        cmocka_unit_test_setup(test_pae, fresh),         cmocka_unit_test_setup(test_32_bit, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

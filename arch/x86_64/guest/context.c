@@ -17,9 +17,9 @@
 #define ACCESS_TSS    0x08b
 #define ACCESS_LDT    0x082
 
-#define RESET_CR0     (CR0_CD | CR0_NW | CR0_ET)
-#define RESET_DR6     0xffff0ff0ull
-#define RESET_DR7     0x400ull
+#define RESET_CR0 (CR0_CD | CR0_NW | CR0_ET)
+#define RESET_DR6 0xffff0ff0ull
+#define RESET_DR7 0x400ull
 
 static void set_segments(struct vcpu *v, const struct segment *code, const struct segment *data)
 {
@@ -36,7 +36,8 @@ static void set_segments(struct vcpu *v, const struct segment *code, const struc
 void vcpu_reset(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
-    const struct segment code = {.selector = 0xf000, .access = ACCESS_CODE16, .limit = 0xffff, .base = 0xffff0000};
+    const struct segment code = {
+        .selector = 0xf000, .access = ACCESS_CODE16, .limit = 0xffff, .base = 0xffff0000};
     const struct segment data = {.access = ACCESS_DATA16, .limit = 0xffff};
 
     for (unsigned i = 0; i < GPRS; i++)

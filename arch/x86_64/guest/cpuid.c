@@ -20,62 +20,64 @@
 #define BIT(n) (1u << (n))
 
 /* Leaf 1, ECX */
-#define F1C_PCID     BIT(17)
-#define F1C_X2APIC   BIT(21)
-#define F1C_XSAVE    BIT(26)
-#define F1C_OSXSAVE  BIT(27)
-#define F1C_HYPERVISOR BIT(31)
+#define F1C_PCID        BIT(17)
+#define F1C_X2APIC      BIT(21)
+#define F1C_XSAVE       BIT(26)
+#define F1C_OSXSAVE     BIT(27)
+#define F1C_HYPERVISOR  BIT(31)
 #define F1C_NEEDS_XSAVE (F1C_XSAVE | BIT(12) | BIT(28) | BIT(29)) /* FMA, AVX, F16C */
-#define F1C_SHOWN                                                                                              \
-    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | F1C_PCID | BIT(19) | BIT(20) | BIT(22) | BIT(23) | BIT(24) | \
-     BIT(25) | F1C_XSAVE | BIT(28) | BIT(29) | BIT(30))
+#define F1C_SHOWN                                                                                            \
+    (BIT(0) | BIT(1) | BIT(9) | BIT(12) | BIT(13) | F1C_PCID | BIT(19) | BIT(20) | BIT(22) | BIT(23) |       \
+     BIT(24) | BIT(25) | F1C_XSAVE | BIT(28) | BIT(29) | BIT(30))
 /* Leaf 1, EDX: FPU to CX8, APIC, SEP to PSE36, CLFLUSH, MMX, FXSR, SSE, SSE2 */
-#define F1D_APIC     BIT(9)
-#define F1D_HTT      BIT(28)
-#define F1D_SHOWN    (0x000001ffu | F1D_APIC | 0x0003f800u | BIT(19) | 0x07800000u)
+#define F1D_APIC  BIT(9)
+#define F1D_HTT   BIT(28)
+#define F1D_SHOWN (0x000001ffu | F1D_APIC | 0x0003f800u | BIT(19) | 0x07800000u)
 /* Leaf 7, EBX */
-#define F7B_FSGSBASE BIT(0)
+#define F7B_FSGSBASE   BIT(0)
 #define F7B_TSC_ADJUST BIT(1)
-#define F7B_SMEP     BIT(7)
-#define F7B_INVPCID  BIT(10)
-#define F7B_SMAP     BIT(20)
-#define F7B_AVX2     BIT(5)
-#define F7B_AVX512   (BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
-#define F7B_SHOWN                                                                                              \
-    (F7B_FSGSBASE | BIT(3) | F7B_AVX2 | BIT(6) | F7B_SMEP | BIT(8) | BIT(9) | F7B_INVPCID | BIT(13) | BIT(18) | BIT(19) | \
-     F7B_SMAP | BIT(23) | BIT(24) | BIT(29) | F7B_AVX512)
+#define F7B_SMEP       BIT(7)
+#define F7B_INVPCID    BIT(10)
+#define F7B_SMAP       BIT(20)
+#define F7B_AVX2       BIT(5)
+#define F7B_AVX512     (BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31))
+#define F7B_SHOWN                                                                                            \
+    (F7B_FSGSBASE | BIT(3) | F7B_AVX2 | BIT(6) | F7B_SMEP | BIT(8) | BIT(9) | F7B_INVPCID | BIT(13) |        \
+     BIT(18) | BIT(19) | F7B_SMAP | BIT(23) | BIT(24) | BIT(29) | F7B_AVX512)
 /* Leaf 7, ECX */
-#define F7C_UMIP     BIT(2)
-#define F7C_PKU      BIT(3)
-#define F7C_OSPKE    BIT(4)
-#define F7C_AVX512   (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
-#define F7C_AVX      (BIT(9) | BIT(10))
-#define F7C_RDPID    BIT(22)
-#define F7C_SHOWN    (F7C_UMIP | F7C_PKU | BIT(8) | F7C_AVX512 | F7C_AVX | F7C_RDPID | BIT(25) | BIT(27) | BIT(28))
+#define F7C_UMIP   BIT(2)
+#define F7C_PKU    BIT(3)
+#define F7C_OSPKE  BIT(4)
+#define F7C_AVX512 (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
+#define F7C_AVX    (BIT(9) | BIT(10))
+#define F7C_RDPID  BIT(22)
+#define F7C_SHOWN                                                                                            \
+    (F7C_UMIP | F7C_PKU | BIT(8) | F7C_AVX512 | F7C_AVX | F7C_RDPID | BIT(25) | BIT(27) | BIT(28))
 /* Leaf 7, EDX: FSRM, MD_CLEAR, SERIALIZE, IBRS/IBPB, STIBP, ARCH_CAPABILITIES, SSBD */
-#define F7D_AVX512   (BIT(2) | BIT(3) | BIT(8))
-#define F7D_SPEC     (BIT(26) | BIT(27) | BIT(31))
-#define F7D_SHOWN    (BIT(4) | F7D_AVX512 | BIT(10) | BIT(14) | F7D_SPEC | BIT(29))
+#define F7D_AVX512 (BIT(2) | BIT(3) | BIT(8))
+#define F7D_SPEC   (BIT(26) | BIT(27) | BIT(31))
+#define F7D_SHOWN  (BIT(4) | F7D_AVX512 | BIT(10) | BIT(14) | F7D_SPEC | BIT(29))
 /* Leaf 7.1, EAX: AVX-VNNI, AVX512-BF16, fast short REP */
-#define F71A_AVX     BIT(4)
-#define F71A_AVX512  BIT(5)
-#define F71A_SHOWN   (F71A_AVX | F71A_AVX512 | BIT(10) | BIT(11) | BIT(12))
+#define F71A_AVX    BIT(4)
+#define F71A_AVX512 BIT(5)
+#define F71A_SHOWN  (F71A_AVX | F71A_AVX512 | BIT(10) | BIT(11) | BIT(12))
 /* Leaf 0xd.1, EAX: XSAVEOPT, XSAVEC, XGETBV(1); XSAVES would need XSS switched */
-#define FD1A_SHOWN   (BIT(0) | BIT(1) | BIT(2))
+#define FD1A_SHOWN (BIT(0) | BIT(1) | BIT(2))
 /* Leaf 0x80000001, ECX and EDX */
-#define FE1C_CMP_LEGACY BIT(1)
+#define FE1C_CMP_LEGACY  BIT(1)
 #define FE1C_NEEDS_XSAVE (BIT(11) | BIT(16)) /* XOP, FMA4 */
-#define FE1C_SHOWN   (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
-#define FE1D_COMMON  0x0183f3ffu /* on AMD the same bits as in leaf 1, EDX */
-#define FE1D_APIC    BIT(9)
-#define FE1D_NX      BIT(20)
-#define FE1D_FFXSR   BIT(25)
-#define FE1D_RDTSCP  BIT(27)
-#define FE1D_SHOWN   (BIT(11) | FE1D_NX | BIT(22) | FE1D_FFXSR | BIT(26) | FE1D_RDTSCP | BIT(29) | BIT(30) | BIT(31))
+#define FE1C_SHOWN       (BIT(0) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(16) | BIT(21))
+#define FE1D_COMMON      0x0183f3ffu /* on AMD the same bits as in leaf 1, EDX */
+#define FE1D_APIC        BIT(9)
+#define FE1D_NX          BIT(20)
+#define FE1D_FFXSR       BIT(25)
+#define FE1D_RDTSCP      BIT(27)
+#define FE1D_SHOWN                                                                                           \
+    (BIT(11) | FE1D_NX | BIT(22) | FE1D_FFXSR | BIT(26) | FE1D_RDTSCP | BIT(29) | BIT(30) | BIT(31))
 #define FE7D_INVARIANT_TSC BIT(8)
 /* Leaf 0x80000008, EBX: CLZERO, RSTR_FP_ERR_PTRS, speculation controls */
-#define FE8B_SPEC    (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) | BIT(28))
-#define FE8B_SHOWN   (BIT(0) | BIT(2) | FE8B_SPEC)
+#define FE8B_SPEC  (BIT(12) | BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(18) | BIT(24) | BIT(26) | BIT(28))
+#define FE8B_SHOWN (BIT(0) | BIT(2) | FE8B_SPEC)
 
 #define BASIC_LEAVES    0xeu
 #define EXTENDED_LEAVES 9u
@@ -87,7 +89,7 @@ struct cpuid_table {
     struct cpuid basic[BASIC_LEAVES];
     struct cpuid extended[EXTENDED_LEAVES];
     struct cpuid xen[XEN_LEAVES];
-    struct cpuid cache[CACHE_LEAVES];   /* leaf 4 */
+    struct cpuid cache[CACHE_LEAVES]; /* leaf 4 */
     struct cpuid features7_1;
     struct cpuid topology[2];           /* leaf 0xb */
     struct cpuid xstate[XSTATE_LEAVES]; /* leaf 0xd */
@@ -190,8 +192,8 @@ static void make_topology(struct cpuid_table *t, uint32_t vcpus)
 static void make_xstate(struct cpuid_table *t)
 {
     uint64_t xcr0 = fpu_xcr0();
-    t->xstate[0] = (struct cpuid){
-        .eax = (uint32_t)xcr0, .ecx = fpu_area_size(), .edx = (uint32_t)(xcr0 >> 32)};
+    t->xstate[0] =
+        (struct cpuid){.eax = (uint32_t)xcr0, .ecx = fpu_area_size(), .edx = (uint32_t)(xcr0 >> 32)};
     t->xstate[1] = (struct cpuid){.eax = t->xstate[1].eax & FD1A_SHOWN};
     for (unsigned i = 2; i < XSTATE_LEAVES; i++) {
         if (!(xcr0 >> i & 1))
@@ -257,8 +259,8 @@ INIT_CODE void cpuid_init(void)
     struct cpuid f1 = cpuid(1, 0), f7 = cpu_features.max_leaf >= 7 ? cpuid(7, 0) : (struct cpuid){0};
     struct cpuid e1 = cpuid(0x80000001u, 0);
 
-    cr4_shown = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE | CR4_OSFXSR |
-                CR4_OSXMMEXCPT;
+    cr4_shown = CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |
+                CR4_OSFXSR | CR4_OSXMMEXCPT;
     if (f1.ecx & F1C_PCID)
         cr4_shown |= CR4_PCIDE;
     if (cpu_features.xsave)
@@ -341,7 +343,8 @@ static struct cpuid time_leaf(uint32_t subleaf)
 }
 
 /* Leaves that depend on the subleaf, the vCPU or its registers. */
-static struct cpuid basic_leaf(const struct vcpu *v, const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf)
+static struct cpuid basic_leaf(const struct vcpu *v, const struct cpuid_table *t, uint32_t leaf,
+                               uint32_t subleaf)
 {
     uint32_t apic_id = 2 * v->id;
     struct cpuid r = t->basic[leaf];
@@ -370,7 +373,8 @@ static struct cpuid basic_leaf(const struct vcpu *v, const struct cpuid_table *t
     }
 }
 
-static struct cpuid xen_leaf(const struct vcpu *v, const struct cpuid_table *t, uint32_t leaf, uint32_t subleaf)
+static struct cpuid xen_leaf(const struct vcpu *v, const struct cpuid_table *t, uint32_t leaf,
+                             uint32_t subleaf)
 {
     if (leaf == 3)
         return time_leaf(subleaf);

@@ -22,7 +22,8 @@ static void load(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
     asm volatile("mov %0, %%db0; mov %1, %%db1; mov %2, %%db2; mov %3, %%db3"
-                 : : "r"(a->dr[0]), "r"(a->dr[1]), "r"(a->dr[2]), "r"(a->dr[3]));
+                 :
+                 : "r"(a->dr[0]), "r"(a->dr[1]), "r"(a->dr[2]), "r"(a->dr[3]));
     a->dr_loaded = true;
 }
 

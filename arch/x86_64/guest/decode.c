@@ -13,12 +13,12 @@
 enum {
     KNOWN = 0x01,
     MODRM = 0x02,
-    BYTE = 0x04,      /* operand of one byte */
-    IMM8 = 0x08,      /* sign-extended byte */
-    IMM = 0x10,       /* operand size, at most four bytes, sign-extended */
-    MOFFS = 0x20,     /* address of the address size */
-    IMM_GROUP3 = 0x40,/* immediate only for /0 and /1 (TEST) */
-    WIDE = 0x80,      /* 64-bit operand in 64-bit mode without REX.W */
+    BYTE = 0x04,       /* operand of one byte */
+    IMM8 = 0x08,       /* sign-extended byte */
+    IMM = 0x10,        /* operand size, at most four bytes, sign-extended */
+    MOFFS = 0x20,      /* address of the address size */
+    IMM_GROUP3 = 0x40, /* immediate only for /0 and /1 (TEST) */
+    WIDE = 0x80,       /* 64-bit operand in 64-bit mode without REX.W */
 };
 
 #define M  (KNOWN | MODRM)
@@ -26,6 +26,7 @@ enum {
 /* The four forms r/m8,r8  r/m,r  r8,r/m8  r,r/m of an ALU operation. */
 #define ALU(base) [base] = MB, [(base) + 1] = M, [(base) + 2] = MB, [(base) + 3] = M
 
+/* clang-format off */
 static const uint8_t one_byte[256] = {
     ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
     [0x6c] = KNOWN | BYTE, [0x6d] = KNOWN, [0x6e] = KNOWN | BYTE, [0x6f] = KNOWN, /* INS, OUTS */
@@ -41,7 +42,9 @@ static const uint8_t one_byte[256] = {
     [0xf6] = MB | IMM8 | IMM_GROUP3, [0xf7] = M | IMM | IMM_GROUP3,
     [0xfe] = MB, [0xff] = M,
 };
+/* clang-format on */
 
+/* clang-format off */
 static const uint8_t two_byte[256] = {
     [0x01] = M,                                        /* LMSW, VMMCALL, XSETBV ... */
     [0x06] = KNOWN, [0x08] = KNOWN, [0x09] = KNOWN,    /* CLTS, INVD, WBINVD */
@@ -52,6 +55,7 @@ static const uint8_t two_byte[256] = {
     [0xb0] = MB, [0xb1] = M, [0xc0] = MB, [0xc1] = M,  /* CMPXCHG, XADD */
     [0xb6] = M, [0xb7] = M, [0xbe] = M, [0xbf] = M,    /* MOVZX, MOVSX */
 };
+/* clang-format on */
 
 struct cursor {
     const uint8_t *at, *end;
@@ -82,7 +86,8 @@ static int64_t next_signed(struct cursor *c, unsigned size)
 }
 
 /* Returns the first byte that is no prefix. A REX counts only directly before the opcode. */
-static uint8_t prefixes(struct cursor *c, unsigned mode, struct instruction *out, bool *operand, bool *address)
+static uint8_t prefixes(struct cursor *c, unsigned mode, struct instruction *out, bool *operand,
+                        bool *address)
 {
     for (;;) {
         uint8_t byte = next_byte(c);
@@ -93,18 +98,41 @@ static uint8_t prefixes(struct cursor *c, unsigned mode, struct instruction *out
             continue;
         }
         switch (byte) {
-        case 0x66: *operand = true; break;
-        case 0x67: *address = true; break;
-        case 0xf0: out->lock = true; break;
-        case 0xf2: out->repne = true; break;
-        case 0xf3: out->rep = true; break;
-        case 0x26: out->segment = SEG_ES; break;
-        case 0x2e: out->segment = SEG_CS; break;
-        case 0x36: out->segment = SEG_SS; break;
-        case 0x3e: out->segment = SEG_DS; break;
-        case 0x64: out->segment = SEG_FS; break;
-        case 0x65: out->segment = SEG_GS; break;
-        default:   return byte;
+        case 0x66:
+            *operand = true;
+            break;
+        case 0x67:
+            *address = true;
+            break;
+        case 0xf0:
+            out->lock = true;
+            break;
+        case 0xf2:
+            out->repne = true;
+            break;
+        case 0xf3:
+            out->rep = true;
+            break;
+        case 0x26:
+            out->segment = SEG_ES;
+            break;
+        case 0x2e:
+            out->segment = SEG_CS;
+            break;
+        case 0x36:
+            out->segment = SEG_SS;
+            break;
+        case 0x3e:
+            out->segment = SEG_DS;
+            break;
+        case 0x64:
+            out->segment = SEG_FS;
+            break;
+        case 0x65:
+            out->segment = SEG_GS;
+            break;
+        default:
+            return byte;
         }
         out->rex = 0;
     }
@@ -197,7 +225,7 @@ bool decode(const uint8_t *bytes, size_t count, unsigned mode, struct instructio
     if (form & MODRM)
         modrm(&c, mode, out);
     if (form & IMM_GROUP3 && out->modrm & 0x30)
-        form &= (uint8_t)~(IMM8 | IMM);
+        form &= (uint8_t) ~(IMM8 | IMM);
     if (form & IMM8)
         out->immediate = (uint64_t)next_signed(&c, 1);
     else if (form & IMM)

@@ -115,13 +115,16 @@ void arch_vcpu_dump(struct vcpu *v)
     struct segment cs, ss;
     vendor->get_segment(v, SEG_CS, &cs);
     vendor->get_segment(v, SEG_SS, &ss);
-    printk(LOG_INFO "d%uv%u rip %04x:%016lx rflags %08lx\n", v->domain->id, v->id, cs.selector, a->rip, a->rflags);
+    printk(LOG_INFO "d%uv%u rip %04x:%016lx rflags %08lx\n", v->domain->id, v->id, cs.selector, a->rip,
+           a->rflags);
     printk(LOG_INFO "  rax %016lx rbx %016lx rcx %016lx rdx %016lx\n", g[RAX], g[RBX], g[RCX], g[RDX]);
-    printk(LOG_INFO "  rsi %016lx rdi %016lx rbp %016lx rsp %04x:%016lx\n", g[RSI], g[RDI], g[RBP], ss.selector, g[RSP]);
+    printk(LOG_INFO "  rsi %016lx rdi %016lx rbp %016lx rsp %04x:%016lx\n", g[RSI], g[RDI], g[RBP],
+           ss.selector, g[RSP]);
     printk(LOG_INFO "  r8  %016lx r9  %016lx r10 %016lx r11 %016lx\n", g[R8], g[R9], g[R10], g[R11]);
     printk(LOG_INFO "  r12 %016lx r13 %016lx r14 %016lx r15 %016lx\n", g[R12], g[R13], g[R14], g[R15]);
-    printk(LOG_INFO "  cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n", vendor->get_register(v, REG_CR0),
-           vendor->get_register(v, REG_CR2), vendor->get_register(v, REG_CR3), vendor->get_register(v, REG_CR4),
+    printk(LOG_INFO "  cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx efer %04lx\n",
+           vendor->get_register(v, REG_CR0), vendor->get_register(v, REG_CR2),
+           vendor->get_register(v, REG_CR3), vendor->get_register(v, REG_CR4),
            vendor->get_register(v, REG_EFER));
     printk(LOG_INFO "  upcall %u vector %#x, apic %d%s%s\n", v->info->evtchn_upcall_pending,
            a->upcall_vector ? a->upcall_vector : v->domain->arch->callback_vector, vlapic_pending(v),

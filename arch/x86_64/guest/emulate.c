@@ -27,7 +27,8 @@ static bool apic_covers(const struct vcpu *v, gpa_t gpa)
 {
     uint64_t base = v->arch->apic_base;
 
-    return (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE && (base ^ gpa.v) >> PAGE_SHIFT == 0;
+    return (base & (APIC_BASE_ENABLE | APIC_BASE_X2APIC)) == APIC_BASE_ENABLE &&
+           (base ^ gpa.v) >> PAGE_SHIFT == 0;
 }
 
 /* Registers are the first four bytes of each sixteen; software may read parts of them, but writes them whole. */
@@ -83,7 +84,8 @@ static uint64_t device_read(struct vcpu *v, const struct device *device, gpa_t g
 
 /* --- string instructions ----------------------------------------------------------------------------------------------- */
 
-static gva_t string_address(const struct vcpu *v, const struct instruction *i, enum segment_name segment, uint64_t offset)
+static gva_t string_address(const struct vcpu *v, const struct instruction *i, enum segment_name segment,
+                            uint64_t offset)
 {
     struct segment s = {.base = 0};
 
@@ -102,9 +104,15 @@ static gva_t string_address(const struct vcpu *v, const struct instruction *i, e
 static void advance_pointer(uint64_t *pointer, const struct instruction *i, int64_t step)
 {
     switch (i->address_size) {
-    case 8:  *pointer += (uint64_t)step; break;
-    case 4:  *pointer = (uint32_t)(*pointer + (uint64_t)step); break;
-    default: *pointer = (*pointer & ~0xffffull) | (uint16_t)(*pointer + (uint64_t)step); break;
+    case 8:
+        *pointer += (uint64_t)step;
+        break;
+    case 4:
+        *pointer = (uint32_t)(*pointer + (uint64_t)step);
+        break;
+    default:
+        *pointer = (*pointer & ~0xffffull) | (uint16_t)(*pointer + (uint64_t)step);
+        break;
     }
 }
 
@@ -130,7 +138,8 @@ static bool move_other_side(struct vcpu *v, gva_t at, uint64_t *value, unsigned 
 }
 
 /* MOVS and STOS, one item. True when RIP may move on. */
-static bool string_item(struct vcpu *v, const struct instruction *i, const struct device *device, const struct vmexit *exit)
+static bool string_item(struct vcpu *v, const struct instruction *i, const struct device *device,
+                        const struct vmexit *exit)
 {
     uint64_t *gpr = v->arch->gpr, value = gpr[RAX];
     unsigned size = i->operand_size;
@@ -155,7 +164,9 @@ static bool string_item(struct vcpu *v, const struct instruction *i, const struc
     if (!i->rep && !i->repne)
         return true;
     advance_pointer(&gpr[RCX], i, -1);
-    return i->address_size == 8 ? gpr[RCX] == 0 : i->address_size == 4 ? (uint32_t)gpr[RCX] == 0 : (uint16_t)gpr[RCX] == 0;
+    return i->address_size == 8   ? gpr[RCX] == 0
+           : i->address_size == 4 ? (uint32_t)gpr[RCX] == 0
+                                  : (uint16_t)gpr[RCX] == 0;
 }
 
 /* --- the exit ------------------------------------------------------------------------------------------------------------ */
@@ -183,8 +194,8 @@ static void emulate(struct vcpu *v, const struct device *device, const struct vm
         return;
     }
     if (!decoded || !memory_use(&i, &use)) {
-        guest_printk(v->domain, "vCPU %u: cannot carry out %02x %02x %02x %02x at %#lx on device memory %#lx", v->id,
-                     bytes[0], bytes[1], bytes[2], bytes[3], a->rip, exit->fault.gpa.v);
+        guest_printk(v->domain, "vCPU %u: cannot carry out %02x %02x %02x %02x at %#lx on device memory %#lx",
+                     v->id, bytes[0], bytes[1], bytes[2], bytes[3], a->rip, exit->fault.gpa.v);
         inject_exception(v, TRAP_UD);
         return;
     }
@@ -199,11 +210,16 @@ static void emulate(struct vcpu *v, const struct device *device, const struct vm
 static bool allowed(enum p2m_type type, const struct vmexit *exit)
 {
     switch (type) {
-    case P2M_NONE:     return false;
-    case P2M_RAM:      return true;
-    case P2M_RAM_RO:   return !exit->fault.write;
-    case P2M_GRANT_RO: return !exit->fault.write && !exit->fault.fetch;
-    default:           return !exit->fault.fetch;
+    case P2M_NONE:
+        return false;
+    case P2M_RAM:
+        return true;
+    case P2M_RAM_RO:
+        return !exit->fault.write;
+    case P2M_GRANT_RO:
+        return !exit->fault.write && !exit->fault.fetch;
+    default:
+        return !exit->fault.fetch;
     }
 }
 

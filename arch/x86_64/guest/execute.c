@@ -7,29 +7,29 @@
 #include "execute.h"
 #include "vendor.h"
 
-#define FLAG_CF 0x001ull
-#define FLAG_PF 0x004ull
-#define FLAG_AF 0x010ull
-#define FLAG_ZF 0x040ull
-#define FLAG_SF 0x080ull
-#define FLAG_OF 0x800ull
+#define FLAG_CF          0x001ull
+#define FLAG_PF          0x004ull
+#define FLAG_AF          0x010ull
+#define FLAG_ZF          0x040ull
+#define FLAG_SF          0x080ull
+#define FLAG_OF          0x800ull
 #define FLAGS_ARITHMETIC (FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
 
 enum alu { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 
 enum kind {
     NOT_KNOWN,
-    MOVE_TO_MEMORY,    /* MOV r/m, r and MOV moffs, rAX */
+    MOVE_TO_MEMORY, /* MOV r/m, r and MOV moffs, rAX */
     MOVE_IMMEDIATE,
     MOVE_FROM_MEMORY,
-    MOVE_EXTENDED,     /* MOVZX, MOVSX */
-    ALU_TO_MEMORY,     /* op r/m, r */
-    ALU_TO_REGISTER,   /* op r, r/m */
-    ALU_IMMEDIATE,     /* op r/m, imm */
+    MOVE_EXTENDED,   /* MOVZX, MOVSX */
+    ALU_TO_MEMORY,   /* op r/m, r */
+    ALU_TO_REGISTER, /* op r, r/m */
+    ALU_IMMEDIATE,   /* op r/m, imm */
     TEST_REGISTER,
     TEST_IMMEDIATE,
     EXCHANGE,
-    BIT_REGISTER,      /* BT, BTS, BTR, BTC r/m, r */
+    BIT_REGISTER, /* BT, BTS, BTR, BTC r/m, r */
     BIT_IMMEDIATE,
 };
 
@@ -47,23 +47,41 @@ static enum kind kind_of(const struct instruction *i)
     if (i->opcode < 0x40)
         return kind_of_alu(i->opcode);
     switch (i->opcode) {
-    case 0x80: case 0x81: case 0x83:
+    case 0x80:
+    case 0x81:
+    case 0x83:
         return ALU_IMMEDIATE;
-    case 0x84: case 0x85:
+    case 0x84:
+    case 0x85:
         return TEST_REGISTER;
-    case 0x86: case 0x87:
+    case 0x86:
+    case 0x87:
         return EXCHANGE;
-    case 0x88: case 0x89: case 0xa2: case 0xa3:
+    case 0x88:
+    case 0x89:
+    case 0xa2:
+    case 0xa3:
         return MOVE_TO_MEMORY;
-    case 0x8a: case 0x8b: case 0xa0: case 0xa1:
+    case 0x8a:
+    case 0x8b:
+    case 0xa0:
+    case 0xa1:
         return MOVE_FROM_MEMORY;
-    case 0xc6: case 0xc7:
+    case 0xc6:
+    case 0xc7:
         return (i->modrm & 0x38) == 0 ? MOVE_IMMEDIATE : NOT_KNOWN;
-    case 0xf6: case 0xf7:
+    case 0xf6:
+    case 0xf7:
         return (i->modrm & 0x38) == 0 ? TEST_IMMEDIATE : NOT_KNOWN;
-    case 0x0fb6: case 0x0fb7: case 0x0fbe: case 0x0fbf:
+    case 0x0fb6:
+    case 0x0fb7:
+    case 0x0fbe:
+    case 0x0fbf:
         return MOVE_EXTENDED;
-    case 0x0fa3: case 0x0fab: case 0x0fb3: case 0x0fbb:
+    case 0x0fa3:
+    case 0x0fab:
+    case 0x0fb3:
+    case 0x0fbb:
         return BIT_REGISTER;
     case 0x0fba:
         return (i->modrm & 0x20) ? BIT_IMMEDIATE : NOT_KNOWN;
@@ -136,7 +154,8 @@ uint64_t read_operand(const struct instruction *i, const uint64_t *gpr, unsigned
     return gpr[reg] & mask_of(size);
 }
 
-static void write_operand(const struct instruction *i, uint64_t *gpr, unsigned reg, unsigned size, uint64_t value)
+static void write_operand(const struct instruction *i, uint64_t *gpr, unsigned reg, unsigned size,
+                          uint64_t value)
 {
     value &= mask_of(size);
     if (high_byte(i, reg, size))
@@ -202,10 +221,14 @@ static uint64_t bit_test(const struct instruction *i, uint64_t value, uint64_t n
 
     *rflags = (*rflags & ~FLAG_CF) | (value & bit ? FLAG_CF : 0);
     switch (bit_operation(i)) {
-    case 1:  return value | bit;
-    case 2:  return value & ~bit;
-    case 3:  return value ^ bit;
-    default: return value;
+    case 1:
+        return value | bit;
+    case 2:
+        return value & ~bit;
+    case 3:
+        return value ^ bit;
+    default:
+        return value;
     }
 }
 

@@ -19,6 +19,7 @@ bool memory_use(const struct instruction *instruction, struct memory_use *use);
 void execute(const struct instruction *instruction, uint64_t *gpr, uint64_t *rflags, uint64_t *memory);
 
 /* A register operand of size bytes, as instructions without and with REX number them (AH to BH, or SPL to DIL). */
-uint64_t read_operand(const struct instruction *instruction, const uint64_t *gpr, unsigned reg, unsigned size);
+uint64_t read_operand(const struct instruction *instruction, const uint64_t *gpr, unsigned reg,
+                      unsigned size);
 
 #endif

@@ -15,16 +15,16 @@ void inject_events(struct vcpu *v);
 /* An event that was to be injected again gives way to another: it becomes pending once more. */
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector);
 /* The instruction at RIP faults. RIP stays. Vectors: enum trap. */
-void inject_exception(struct vcpu *v, uint8_t vector);                          /* without error code */
+void inject_exception(struct vcpu *v, uint8_t vector); /* without error code */
 void inject_exception_error(struct vcpu *v, uint8_t vector, uint32_t error_code);
-void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code);  /* sets CR2 */
+void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code); /* sets CR2 */
 
 /* guest/exit.c: RIP moves past an instruction that was carried out, wrapped to the mode's width; a single step traps. */
 void advance_rip(struct vcpu *v, unsigned length);
 
 /* guest/cpuid.c */
 void cpuid_init(void);
-int cpuid_domain_init(struct domain *d);  /* the table of answers; 0 or -ENOMEM */
+int cpuid_domain_init(struct domain *d); /* the table of answers; 0 or -ENOMEM */
 void cpuid_domain_free(struct domain *d);
 void exit_cpuid(struct vcpu *v, const struct vmexit *exit);
 /* Bits of CR4 and EFER that guests may set; how many bits their physical addresses have. */
@@ -33,10 +33,10 @@ uint64_t guest_efer_valid(void);
 unsigned guest_maxphysaddr(void);
 
 /* guest/msr.c: false: #GP. */
-#define MSR_HYPERCALL_PAGE 0x40000000u    /* announced by CPUID */
+#define MSR_HYPERCALL_PAGE 0x40000000u /* announced by CPUID */
 bool msr_read(struct vcpu *v, uint32_t index, uint64_t *value);
 bool msr_write(struct vcpu *v, uint32_t index, uint64_t value);
-void msr_vcpu_init(struct vcpu *v);       /* values after power-on */
+void msr_vcpu_init(struct vcpu *v); /* values after power-on */
 bool pat_valid(uint64_t pat);
 bool spec_ctrl_valid(uint64_t value);
 bool mtrr_valid(uint32_t index, uint64_t value); /* index is an MTRR */
@@ -54,7 +54,7 @@ bool canonical(uint64_t address);
 /* guest/io.c */
 void io_init(void);
 void exit_io(struct vcpu *v, const struct vmexit *exit);
-int io_domain_init(struct domain *d);     /* d->arch->io_bitmap; 0 or -ENOMEM */
+int io_domain_init(struct domain *d); /* d->arch->io_bitmap; 0 or -ENOMEM */
 void io_domain_free(struct domain *d);
 
 /* guest/domain.c */
@@ -73,8 +73,8 @@ void debug_registers_switch_in(struct vcpu *v);
 extern bool debug_registers_stay;
 
 /* guest/fpu.c */
-void fpu_cpu_init(void);                  /* XCR0 as wide as guests may use it */
-int fpu_vcpu_create(struct vcpu *v);      /* 0 or -ENOMEM */
+void fpu_cpu_init(void);             /* XCR0 as wide as guests may use it */
+int fpu_vcpu_create(struct vcpu *v); /* 0 or -ENOMEM */
 void fpu_vcpu_free(struct vcpu *v);
 void fpu_save(struct vcpu *v);
 void fpu_load(struct vcpu *v);

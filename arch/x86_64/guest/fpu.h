@@ -31,10 +31,10 @@ _Static_assert(sizeof(struct xsave_area) == 576, "SDM vol. 1, 13.4.2");
 
 struct vcpu;
 
-uint64_t fpu_xcr0(void);          /* what XCR0 may have at most; 0: no XSAVE */
-uint64_t fpu_current_xcr0(void);  /* of the current vCPU */
-uint32_t fpu_area_size(void);     /* bytes of a vCPU's xsave_area */
-void fpu_reset(struct vcpu *v);   /* as after power-on */
+uint64_t fpu_xcr0(void);         /* what XCR0 may have at most; 0: no XSAVE */
+uint64_t fpu_current_xcr0(void); /* of the current vCPU */
+uint32_t fpu_area_size(void);    /* bytes of a vCPU's xsave_area */
+void fpu_reset(struct vcpu *v);  /* as after power-on */
 bool fpu_xcr0_valid(uint64_t xcr0);
 
 #endif

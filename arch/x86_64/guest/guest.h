@@ -18,7 +18,7 @@ struct xsave_area;
 struct cpuid_table;
 /* A guest-physical page that v used of late. Good in epoch, and as long as its entry in the p2m stays the same. */
 struct gfn_cache_entry {
-    uint64_t tag;  /* gfn + 1, 0: empty */
+    uint64_t tag; /* gfn + 1, 0: empty */
     uint64_t epoch;
     struct p2m_slot slot;
     char *page;
@@ -29,7 +29,7 @@ struct gfn_cache_entry {
 /* A page of the guest's linear memory and the way through its page tables that leads there (guest/known_page.h). */
 #define KNOWN_PAGE_LEVELS 4
 struct known_page {
-    uint64_t page; /* linear address >> 12 */
+    uint64_t page;       /* linear address >> 12 */
     uint64_t cr3, epoch; /* epoch 0: none */
     const uint64_t *entry[KNOWN_PAGE_LEVELS];
     uint64_t value[KNOWN_PAGE_LEVELS];
@@ -52,11 +52,11 @@ struct arch_vcpu {
             maddr_t vmcb_maddr;
             uint64_t asid_generation; /* of asid_cpu's counter; 0: needs a new ASID */
             struct cpu *asid_cpu;
-            uint64_t exit_rip;        /* RIP of the last exit, to see that software moved it */
-            struct known_page code;   /* that exited last */
-            uint64_t real_control;    /* of the VMCB, while a virtual interrupt takes their place */
+            uint64_t exit_rip;      /* RIP of the last exit, to see that software moved it */
+            struct known_page code; /* that exited last */
+            uint64_t real_control;  /* of the VMCB, while a virtual interrupt takes their place */
             uint32_t real_intercepts;
-            bool nmi_masked;          /* from an NMI's injection to the guest's IRET */
+            bool nmi_masked; /* from an NMI's injection to the guest's IRET */
         } svm;
         struct {
             void *vmcs;
@@ -65,26 +65,26 @@ struct arch_vcpu {
             struct cpu *last_cpu;  /* whose host state is in it */
             uint64_t host_rsp;     /* HOST_RSP in it */
             bool launched;
-            uint8_t work;          /* VMX_*: what the next entry has to do first */
-            uint32_t controls;     /* primary, as in the VMCS */
-            uint32_t entry_event, entry_error; /* for the next entry; 0: none */
+            uint8_t work;                             /* VMX_*: what the next entry has to do first */
+            uint32_t controls;                        /* primary, as in the VMCS */
+            uint32_t entry_event, entry_error;        /* for the next entry; 0: none */
             uint64_t exit_rip, exit_rflags, exit_rsp; /* as in the VMCS since the last exit */
             uint64_t cr0, cr4, efer; /* what the guest believes; of CR0 and CR4 the masked bits count */
             uint64_t cr2, dr6;       /* while they are not in the CPU */
             uint64_t msr[5];         /* likewise (vmx_live_msr) */
         } vmx;
     };
-    uint64_t tlb_seen; /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */
+    uint64_t tlb_seen;  /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */
     bool event_queued;  /* the next entry injects something already */
     bool window_wanted; /* vendor->want_window() */
 
     /* Vendor-neutral state that the hardware does not hold. */
     uint64_t dr[4];
-    bool dr_loaded;        /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
-    bool wait_for_sipi;    /* after INIT: only a SIPI starts it */
+    bool dr_loaded;     /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
+    bool wait_for_sipi; /* after INIT: only a SIPI starts it */
     uint64_t xcr0;
     struct xsave_area *xsave_area; /* FPU state while not loaded */
-    struct cpu *fpu_cpu;   /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */
+    struct cpu *fpu_cpu; /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */
     uint64_t tsc_offset, tsc_adjust, tsc_aux;
     uint64_t spec_ctrl;
     uint64_t pat, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
@@ -102,20 +102,21 @@ struct arch_vcpu {
 
 struct arch_domain {
     /* p2m: guest/p2m.c */
-    spinlock_t p2m_lock;      /* LOCK_P2M */
+    spinlock_t p2m_lock; /* LOCK_P2M */
     void *p2m_root;
-    uint64_t p2m_root_entry;  /* EPTP or nCR3 */
-    uint64_t p2m_tables;      /* pages in use */
+    uint64_t p2m_root_entry; /* EPTP or nCR3 */
+    uint64_t p2m_tables;     /* pages in use */
     gfn_t p2m_highest;
     gfn_t p2m_kill_next;
     volatile uint64_t tlb_epoch; /* rises when an entry went away; starts at 1 */
 
-    uint8_t callback_vector;  /* HVM_PARAM_CALLBACK_IRQ, 0: none */
+    uint8_t callback_vector; /* HVM_PARAM_CALLBACK_IRQ, 0: none */
     bool x2apic;
-    uint64_t *io_bitmap;      /* bit per port, set: traps. Four pages; dom0's own, or the common one that traps all */
+    uint64_t
+        *io_bitmap; /* bit per port, set: traps. Four pages; dom0's own, or the common one that traps all */
     struct cpuid_table *cpuid; /* guest/cpuid.c */
-    uint32_t pci_address;     /* port CF8 as dom0 left it */
-    uint64_t tsc_base;        /* tsc offset of all vCPUs */
+    uint32_t pci_address;      /* port CF8 as dom0 left it */
+    uint64_t tsc_base;         /* tsc offset of all vCPUs */
 };
 
 /* guest/init.c: picks the vendor; NULL or what is missing. cpu part for every CPU. */

@@ -41,7 +41,8 @@ static bool mtrr_check(const struct vcpu *v, const void *from, size_t size)
     const struct hvm_hw_mtrr *r = from;
     (void)v;
     (void)size;
-    bool valid = mtrr_valid(MSR_MTRR_DEF_TYPE, r->msr_mtrr_def_type) && (!r->msr_pat_cr || pat_valid(r->msr_pat_cr));
+    bool valid =
+        mtrr_valid(MSR_MTRR_DEF_TYPE, r->msr_mtrr_def_type) && (!r->msr_pat_cr || pat_valid(r->msr_pat_cr));
     for (unsigned i = 0; i < ARRAY_SIZE(r->msr_mtrr_var); i++)
         valid = valid && mtrr_valid(MSR_MTRR_PHYSBASE(0) + i, r->msr_mtrr_var[i]);
     for (unsigned i = 0; i < ARRAY_SIZE(r->msr_mtrr_fixed); i++)
@@ -94,7 +95,8 @@ static bool msr_check(const struct vcpu *v, const void *from, size_t size)
     const struct hvm_msr *r = from;
     (void)v;
     (void)size;
-    return r->count == 1 && r->msr[0].index == MSR_SPEC_CTRL && !r->msr[0]._rsvd && spec_ctrl_valid(r->msr[0].val);
+    return r->count == 1 && r->msr[0].index == MSR_SPEC_CTRL && !r->msr[0]._rsvd &&
+           spec_ctrl_valid(r->msr[0].val);
 }
 
 static void msr_load(struct vcpu *v, const void *from, size_t size)
@@ -151,7 +153,8 @@ static const struct record_type {
     {HVM_SAVE_CODE(LAPIC), false, HVM_SAVE_LENGTH(LAPIC), lapic_save, lapic_check, lapic_load},
     {HVM_SAVE_CODE(LAPIC_REGS), false, HVM_SAVE_LENGTH(LAPIC_REGS), lapic_regs_save, NULL, lapic_regs_load},
     {HVM_SAVE_CODE(MTRR), false, HVM_SAVE_LENGTH(MTRR), mtrr_save, mtrr_check, mtrr_load},
-    {CPU_XSAVE_CODE, true, sizeof(struct hvm_hw_cpu_xsave), context_xsave_save, context_xsave_check, context_xsave_load},
+    {CPU_XSAVE_CODE, true, sizeof(struct hvm_hw_cpu_xsave), context_xsave_save, context_xsave_check,
+     context_xsave_load},
     {HVM_SAVE_CODE(TSC_ADJUST), false, HVM_SAVE_LENGTH(TSC_ADJUST), tsc_adjust_save, NULL, tsc_adjust_load},
     {CPU_MSR_CODE, false, MSR_RECORD_SIZE, msr_save, msr_check, msr_load},
 };
@@ -172,7 +175,8 @@ static const struct record_type *find_type(uint16_t code)
 
 static size_t put_record(char *to, uint16_t code, uint16_t instance, size_t length)
 {
-    const struct hvm_save_descriptor descriptor = {.typecode = code, .instance = instance, .length = (uint32_t)length};
+    const struct hvm_save_descriptor descriptor = {
+        .typecode = code, .instance = instance, .length = (uint32_t)length};
     memcpy(to, &descriptor, sizeof(descriptor));
     return sizeof(descriptor) + length;
 }
@@ -197,8 +201,11 @@ int64_t arch_get_hvm_context(struct domain *d, void *buf, size_t size)
     char *at = buf;
     memset(buf, 0, context_limit(d));
     struct hvm_save_header *header = (void *)(at + descriptor);
-    *header = (struct hvm_save_header){.magic = HVM_FILE_MAGIC, .version = HVM_FILE_VERSION, .changeset = ~0ull,
-                                       .cpuid = cpuid(1, 0).eax, .gtsc_khz = tsc_khz};
+    *header = (struct hvm_save_header){.magic = HVM_FILE_MAGIC,
+                                       .version = HVM_FILE_VERSION,
+                                       .changeset = ~0ull,
+                                       .cpuid = cpuid(1, 0).eax,
+                                       .gtsc_khz = tsc_khz};
     at += put_record(at, HVM_SAVE_CODE(HEADER), 0, sizeof(*header));
     for (unsigned i = 0; i < ARRAY_SIZE(record_types); i++) {
         for (uint32_t id = 0; id < d->max_vcpus; id++) {
@@ -222,7 +229,8 @@ static const char *next_record(const char *at, const char *end, struct hvm_save_
     return (size_t)(end - at) < descriptor->length ? NULL : at;
 }
 
-static bool check_record(const struct domain *d, const struct hvm_save_descriptor *descriptor, const void *body)
+static bool check_record(const struct domain *d, const struct hvm_save_descriptor *descriptor,
+                         const void *body)
 {
     const struct record_type *type = find_type(descriptor->typecode);
     const struct vcpu *v = domain_vcpu(d, descriptor->instance);

@@ -16,7 +16,7 @@
 #define ACCESS_S       0x010
 #define ACCESS_G       0x800
 #define ACCESS_DEFINED 0xfff
-#define TYPE(access)   ((access) & 0xf)
+#define TYPE(access)   ((access)&0xf)
 #define TSS16_BUSY     0x3
 #define TSS_BUSY       0xb
 #define LDT            0x2
@@ -28,15 +28,18 @@
 #define RFLAGS_DEFINED 0x3f7fd7ull
 
 /* The general registers stand in the record in another order than in encodings. */
-#define GENERAL_REGISTERS(X)                                                                                   \
-    X(rax, RAX) X(rbx, RBX) X(rcx, RCX) X(rdx, RDX) X(rbp, RBP) X(rsi, RSI) X(rdi, RDI) X(rsp, RSP) X(r8, R8) \
-    X(r9, R9) X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14) X(r15, R15)
-#define SEGMENT_REGISTERS(X)                                                                                   \
-    X(cs, SEG_CS) X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) X(tr, SEG_TR) X(ldtr, SEG_LDTR)
-#define SWITCHED_MSRS(X)                                                                                       \
-    X(sysenter_cs, MSR_SYSENTER_CS) X(sysenter_esp, MSR_SYSENTER_ESP) X(sysenter_eip, MSR_SYSENTER_EIP)        \
-    X(shadow_gs, MSR_KERNEL_GS_BASE) X(msr_lstar, MSR_LSTAR) X(msr_star, MSR_STAR) X(msr_cstar, MSR_CSTAR)     \
-    X(msr_syscall_mask, MSR_SYSCALL_MASK)
+#define GENERAL_REGISTERS(X)                                                                                 \
+    X(rax, RAX)                                                                                              \
+    X(rbx, RBX) X(rcx, RCX) X(rdx, RDX) X(rbp, RBP) X(rsi, RSI) X(rdi, RDI) X(rsp, RSP) X(r8, R8) X(r9, R9)  \
+        X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14) X(r15, R15)
+#define SEGMENT_REGISTERS(X)                                                                                 \
+    X(cs, SEG_CS)                                                                                            \
+    X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) X(tr, SEG_TR) X(ldtr, SEG_LDTR)
+#define SWITCHED_MSRS(X)                                                                                     \
+    X(sysenter_cs, MSR_SYSENTER_CS)                                                                          \
+    X(sysenter_esp, MSR_SYSENTER_ESP) X(sysenter_eip, MSR_SYSENTER_EIP) X(shadow_gs, MSR_KERNEL_GS_BASE)     \
+        X(msr_lstar, MSR_LSTAR) X(msr_star, MSR_STAR) X(msr_cstar, MSR_CSTAR)                                \
+            X(msr_syscall_mask, MSR_SYSCALL_MASK)
 
 /* --- registers ---------------------------------------------------------------------------------------------- */
 
@@ -65,11 +68,11 @@ size_t context_cpu_save(struct vcpu *v, void *to)
     r->dr3 = a->dr[3];
     r->dr6 = vendor->get_register(v, REG_DR6);
     r->dr7 = vendor->get_register(v, REG_DR7);
-#define SAVE(field, which)                      \
-    vendor->get_segment(v, which, &segment);    \
-    r->field##_sel = segment.selector;          \
-    r->field##_limit = segment.limit;           \
-    r->field##_base = segment.base;             \
+#define SAVE(field, which)                                                                                   \
+    vendor->get_segment(v, which, &segment);                                                                 \
+    r->field##_sel = segment.selector;                                                                       \
+    r->field##_limit = segment.limit;                                                                        \
+    r->field##_base = segment.base;                                                                          \
     r->field##_arbytes = segment.access;
     SEGMENT_REGISTERS(SAVE)
 #undef SAVE
@@ -77,11 +80,11 @@ size_t context_cpu_save(struct vcpu *v, void *to)
     r->gdtr_limit = limit;
     vendor->get_table(v, TABLE_IDTR, &r->idtr_base, &limit);
     r->idtr_limit = limit;
-#define SAVE(field, index)            \
-    do {                              \
-        uint64_t value = 0;           \
-        vendor->get_msr(v, index, &value); \
-        r->field = value;             \
+#define SAVE(field, index)                                                                                   \
+    do {                                                                                                     \
+        uint64_t value = 0;                                                                                  \
+        vendor->get_msr(v, index, &value);                                                                   \
+        r->field = value;                                                                                    \
     } while (0);
     SWITCHED_MSRS(SAVE)
 #undef SAVE
@@ -102,8 +105,8 @@ static bool segment_valid(uint32_t access, uint32_t limit)
 
 static bool segments_valid(const struct hvm_hw_cpu *r)
 {
-#define VALID(field, which) \
-    if (!segment_valid(r->field##_arbytes, r->field##_limit) || r->field##_sel >> 16) \
+#define VALID(field, which)                                                                                  \
+    if (!segment_valid(r->field##_arbytes, r->field##_limit) || r->field##_sel >> 16)                        \
         return false;
     SEGMENT_REGISTERS(VALID)
 #undef VALID
@@ -120,8 +123,9 @@ static bool segments_valid(const struct hvm_hw_cpu *r)
 
 static bool addresses_valid(const struct hvm_hw_cpu *r)
 {
-    const uint64_t linear[] = {r->fs_base,      r->gs_base,      r->tr_base,   r->ldtr_base, r->gdtr_base, r->idtr_base,
-                               r->sysenter_esp, r->sysenter_eip, r->shadow_gs, r->msr_lstar, r->msr_cstar};
+    const uint64_t linear[] = {r->fs_base,   r->gs_base,   r->tr_base,      r->ldtr_base,
+                               r->gdtr_base, r->idtr_base, r->sysenter_esp, r->sysenter_eip,
+                               r->shadow_gs, r->msr_lstar, r->msr_cstar};
     const uint64_t low[] = {r->cs_base, r->ds_base, r->es_base, r->ss_base};
     for (unsigned i = 0; i < ARRAY_SIZE(linear); i++) {
         if (!canonical(linear[i]))
@@ -149,8 +153,8 @@ bool context_cpu_check(const struct vcpu *v, const void *from, size_t size)
     return !(r->flags & ~XEN_X86_FPU_INITIALISED) && !(r->flags && fpu->mxcsr >> 16);
 }
 
-static void load_segment(struct vcpu *v, enum segment_name which, uint32_t selector, uint32_t limit, uint64_t base,
-                         uint32_t access)
+static void load_segment(struct vcpu *v, enum segment_name which, uint32_t selector, uint32_t limit,
+                         uint64_t base, uint32_t access)
 {
     if (access & SEGMENT_P) {
         /* Granularity follows from the limit; what is loaded has been accessed. */
@@ -195,7 +199,7 @@ void context_cpu_load(struct vcpu *v, const void *from, size_t size)
     a->rip = r->rip;
     a->rflags = (r->rflags & RFLAGS_DEFINED) | RFLAGS_1;
     load_control(v, r);
-#define LOAD(field, which) \
+#define LOAD(field, which)                                                                                   \
     load_segment(v, which, r->field##_sel, r->field##_limit, r->field##_base, r->field##_arbytes);
     SEGMENT_REGISTERS(LOAD)
 #undef LOAD

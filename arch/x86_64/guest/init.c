@@ -23,8 +23,8 @@ INIT_CODE void arch_virt_init(void)
     run_init();
     domain_debugkeys_init();
     guest_cpu_init();
-    printk(LOG_INFO "%s with %s, %u-bit guest-physical addresses\n", vendor->name, vendor == &svm_ops ? "NPT" : "EPT",
-           guest_maxphysaddr());
+    printk(LOG_INFO "%s with %s, %u-bit guest-physical addresses\n", vendor->name,
+           vendor == &svm_ops ? "NPT" : "EPT", guest_maxphysaddr());
 }
 
 void guest_cpu_init(void)

@@ -48,7 +48,8 @@ static __attribute__((noinline)) void inject_waiting(struct vcpu *v, bool callba
 {
     bool injected = inject_one(v, callback, vector);
     /* The callback just injected stays pending until its handler has looked. */
-    bool more = !injected || vlapic_pending(v) >= 0 || (!callback && callback_pending(v)) || v->arch->nmi_pending;
+    bool more =
+        !injected || vlapic_pending(v) >= 0 || (!callback && callback_pending(v)) || v->arch->nmi_pending;
     if (more != v->arch->window_wanted)
         vendor->want_window(v, more);
 }

@@ -19,11 +19,11 @@
 #define BITMAP_ORDER 2 /* SVM reads three pages, VMX two */
 #define BITMAP_SIZE  (PAGE_SIZE << BITMAP_ORDER)
 
-#define PORT_TEXT    0xe9
-#define PORT_PIT_FIRST   0x40
-#define PORT_PIT_LAST    0x42
-#define PORT_PCI_ADDRESS 0xcf8
-#define PORT_PCI_DATA    0xcfc
+#define PORT_TEXT          0xe9
+#define PORT_PIT_FIRST     0x40
+#define PORT_PIT_LAST      0x42
+#define PORT_PCI_ADDRESS   0xcf8
+#define PORT_PCI_DATA      0xcfc
 #define PCI_ADDRESS_ENABLE 0x80000000u
 
 /* A string instruction moves at most so many items per exit; with some left, RIP stays. */
@@ -34,10 +34,12 @@ static uint64_t *trap_all;
 static const struct port_range {
     uint16_t first, last;
 } kept[] = {
-    {0x20, 0x21}, {0xa0, 0xa1}, {0x4d0, 0x4d1}, /* 8259 */
-    {PORT_PIT_FIRST, PORT_PIT_LAST + 1},        /* 8254 */
+    {0x20, 0x21},
+    {0xa0, 0xa1},
+    {0x4d0, 0x4d1},                      /* 8259 */
+    {PORT_PIT_FIRST, PORT_PIT_LAST + 1}, /* 8254 */
     {PORT_TEXT, PORT_TEXT},
-    {0x3f8, 0x3ff},                             /* com1 */
+    {0x3f8, 0x3ff}, /* com1 */
     {PORT_PCI_ADDRESS, PORT_PCI_DATA + 3},
 };
 
@@ -146,8 +148,8 @@ static void string_io(struct vcpu *v, const struct vmexit *exit)
     for (unsigned done = 0; count && done < STRING_ITEMS; done++, count--) {
         uint32_t value = exit->io.in ? port_in(v->domain, exit->io.port, exit->io.size) : 0, error_code;
         gva_t at = GVA((base + *pointer) & mask), fault;
-        enum walk_result result = guest_linear_access(v, at, &value, exit->io.size,
-                                                      exit->io.in ? ACCESS_WRITE : ACCESS_READ, &error_code, &fault);
+        enum walk_result result = guest_linear_access(
+            v, at, &value, exit->io.size, exit->io.in ? ACCESS_WRITE : ACCESS_READ, &error_code, &fault);
         if (result == WALK_FAULT) {
             inject_page_fault(v, fault.v, error_code);
             return;
@@ -173,6 +175,7 @@ void exit_io(struct vcpu *v, const struct vmexit *exit)
     if (!exit->io.in)
         port_out(v->domain, exit->io.port, exit->io.size, (uint32_t)(*rax & mask));
     else
-        *rax = (exit->io.size == 4 ? 0 : *rax & ~mask) | (port_in(v->domain, exit->io.port, exit->io.size) & mask);
+        *rax = (exit->io.size == 4 ? 0 : *rax & ~mask) |
+               (port_in(v->domain, exit->io.port, exit->io.size) & mask);
     advance_rip(v, exit->instruction_length);
 }

@@ -16,28 +16,28 @@
 #include "exit.h"
 #include "vlapic.h"
 
-#define MSR_PLATFORM_INFO   0x000000ceu
+#define MSR_PLATFORM_INFO    0x000000ceu
 #define MSR_LAST_BRANCH_FROM 0x000001dbu
-#define MSR_LAST_BRANCH_TO  0x000001dcu
-#define MSR_MC_FIRST        MSR_MC_CTL(0)
-#define MSR_MC_LAST         (MSR_MC_CTL(32) - 1)
-#define MSR_AMD_PERF_FIRST  0xc0010000u
-#define MSR_AMD_PERF_LAST   0xc0010007u
-#define MSR_AMD_HWCR        0xc0010015u
-#define MSR_AMD_NB_CFG      0xc001001fu
-#define MSR_AMD_INT_PENDING 0xc0010055u
-#define MSR_AMD_MMIO_CONFIG 0xc0010058u
-#define MSR_AMD_LS_CFG      0xc0011020u
-#define MSR_AMD_IC_CFG      0xc0011021u
-#define MSR_AMD_DC_CFG      0xc0011022u
-#define MSR_AMD_TW_CFG      0xc0011023u
-#define MSR_AMD_FP_CFG      0xc0011028u
+#define MSR_LAST_BRANCH_TO   0x000001dcu
+#define MSR_MC_FIRST         MSR_MC_CTL(0)
+#define MSR_MC_LAST          (MSR_MC_CTL(32) - 1)
+#define MSR_AMD_PERF_FIRST   0xc0010000u
+#define MSR_AMD_PERF_LAST    0xc0010007u
+#define MSR_AMD_HWCR         0xc0010015u
+#define MSR_AMD_NB_CFG       0xc001001fu
+#define MSR_AMD_INT_PENDING  0xc0010055u
+#define MSR_AMD_MMIO_CONFIG  0xc0010058u
+#define MSR_AMD_LS_CFG       0xc0011020u
+#define MSR_AMD_IC_CFG       0xc0011021u
+#define MSR_AMD_DC_CFG       0xc0011022u
+#define MSR_AMD_TW_CFG       0xc0011023u
+#define MSR_AMD_FP_CFG       0xc0011028u
 
-#define HWCR_TSC_FREQ_P0    (1ull << 24)
-#define DE_CFG_LFENCE       (1ull << 1)
-#define FEATURE_LOCKED      1ull
+#define HWCR_TSC_FREQ_P0         (1ull << 24)
+#define DE_CFG_LFENCE            (1ull << 1)
+#define FEATURE_LOCKED           1ull
 #define MISC_ENABLE_FAST_STRINGS 1ull
-#define SPEC_CTRL_VALID     7ull /* IBRS, STIBP, SSBD */
+#define SPEC_CTRL_VALID          7ull /* IBRS, STIBP, SSBD */
 
 #define MTRR_VARIABLE       8u
 #define MTRR_CAP            (MTRR_VARIABLE | 1u << 8 | 1u << 10) /* fixed ranges, WC */
@@ -239,7 +239,8 @@ static bool read_intel(uint32_t index, uint64_t *value)
         *value = FEATURE_LOCKED;
         return true;
     case MSR_ARCH_CAPABILITIES:
-        *value = cpu_features.arch_capabilities & 0x1ff; /* what the CPU is not affected by, and RSBA; no controls */
+        *value = cpu_features.arch_capabilities &
+                 0x1ff; /* what the CPU is not affected by, and RSBA; no controls */
         return *value != 0;
     default:
         return false;
@@ -284,16 +285,35 @@ bool msr_read(struct vcpu *v, uint32_t index, uint64_t *value)
     if (is_apic(index))
         return vlapic_read_msr(v, index, value);
     switch (index) {
-    case MSR_EFER:        *value = vendor->get_register(v, REG_EFER); return true;
-    case MSR_TSC:         *value = rdtsc() + a->tsc_offset; return true;
-    case MSR_TSC_ADJUST:  *value = a->tsc_adjust; return true;
-    case MSR_APIC_BASE:   *value = a->apic_base; return true;
-    case MSR_MISC_ENABLE: *value = a->misc_enable; return true;
-    case MSR_PAT:         *value = a->pat; return true;
-    case MSR_MTRR_CAP:    *value = MTRR_CAP; return true;
-    case MSR_SPEC_CTRL:   *value = a->spec_ctrl; return cpu_features.spec_ctrl;
-    case MSR_TSC_AUX:     *value = a->tsc_aux; return cpu_features.rdtscp;
-    default:              break;
+    case MSR_EFER:
+        *value = vendor->get_register(v, REG_EFER);
+        return true;
+    case MSR_TSC:
+        *value = rdtsc() + a->tsc_offset;
+        return true;
+    case MSR_TSC_ADJUST:
+        *value = a->tsc_adjust;
+        return true;
+    case MSR_APIC_BASE:
+        *value = a->apic_base;
+        return true;
+    case MSR_MISC_ENABLE:
+        *value = a->misc_enable;
+        return true;
+    case MSR_PAT:
+        *value = a->pat;
+        return true;
+    case MSR_MTRR_CAP:
+        *value = MTRR_CAP;
+        return true;
+    case MSR_SPEC_CTRL:
+        *value = a->spec_ctrl;
+        return cpu_features.spec_ctrl;
+    case MSR_TSC_AUX:
+        *value = a->tsc_aux;
+        return cpu_features.rdtscp;
+    default:
+        break;
     }
     const uint64_t *mtrr = mtrr_register(a, index);
     if (mtrr) {
@@ -313,15 +333,24 @@ bool msr_write(struct vcpu *v, uint32_t index, uint64_t value)
     if (is_apic(index))
         return vlapic_write_msr(v, index, value);
     switch (index) {
-    case MSR_EFER:           return write_efer(v, value);
-    case MSR_TSC:            return write_tsc_adjust(v, a->tsc_adjust + (value - (rdtsc() + a->tsc_offset)));
-    case MSR_TSC_ADJUST:     return write_tsc_adjust(v, value);
-    case MSR_APIC_BASE:      return vlapic_write_base(v, value);
-    case MSR_SPEC_CTRL:      return write_spec_ctrl(v, value);
-    case MSR_PRED_CMD:       return write_pred_cmd(value);
-    case MSR_TSC_AUX:        return write_tsc_aux(v, value);
-    case MSR_HYPERCALL_PAGE: return write_hypercall_page(v, value);
-    case MSR_MISC_ENABLE:    return true;
+    case MSR_EFER:
+        return write_efer(v, value);
+    case MSR_TSC:
+        return write_tsc_adjust(v, a->tsc_adjust + (value - (rdtsc() + a->tsc_offset)));
+    case MSR_TSC_ADJUST:
+        return write_tsc_adjust(v, value);
+    case MSR_APIC_BASE:
+        return vlapic_write_base(v, value);
+    case MSR_SPEC_CTRL:
+        return write_spec_ctrl(v, value);
+    case MSR_PRED_CMD:
+        return write_pred_cmd(value);
+    case MSR_TSC_AUX:
+        return write_tsc_aux(v, value);
+    case MSR_HYPERCALL_PAGE:
+        return write_hypercall_page(v, value);
+    case MSR_MISC_ENABLE:
+        return true;
     case MSR_PAT:
         if (!pat_valid(value))
             return false;

@@ -70,7 +70,8 @@ static bool start_state(struct vcpu *v)
     if (!a->wait_for_sipi)
         return true;
     vcpu_stop(v, VCPU_DOWN);
-    if (__atomic_load_n(&a->sipi_pending, __ATOMIC_SEQ_CST) || __atomic_load_n(&a->init_pending, __ATOMIC_SEQ_CST))
+    if (__atomic_load_n(&a->sipi_pending, __ATOMIC_SEQ_CST) ||
+        __atomic_load_n(&a->init_pending, __ATOMIC_SEQ_CST))
         vcpu_wake(v, VCPU_DOWN);
     return false;
 }
@@ -147,8 +148,10 @@ void run_forget(const struct vcpu *v)
 {
     for (unsigned i = 0; i < cpu_count; i++) {
         struct vcpu *seen = (struct vcpu *)v;
-        __atomic_compare_exchange_n(&cpus[i]->arch->last_guest, &seen, NULL, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        __atomic_compare_exchange_n(&cpus[i]->arch->last_guest, &seen, NULL, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
         seen = (struct vcpu *)v;
-        __atomic_compare_exchange_n(&cpus[i]->arch->fpu_owner, &seen, NULL, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+        __atomic_compare_exchange_n(&cpus[i]->arch->fpu_owner, &seen, NULL, false, __ATOMIC_RELAXED,
+                                    __ATOMIC_RELAXED);
     }
 }

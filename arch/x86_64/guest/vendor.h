@@ -16,37 +16,37 @@ struct arch_vcpu;
 
 /* What made the guest stop. */
 enum exit_reason {
-    EXIT_HANDLED,       /* the vendor code dealt with it (e.g. its own TLB or window bookkeeping): enter again */
-    EXIT_INTERRUPT,     /* an interrupt for the host waits: open the window (sti; nop; cli) */
-    EXIT_NMI,           /* an NMI for the host (already delivered by the vendor code where hardware wants that) */
-    EXIT_HYPERCALL,     /* VMCALL or VMMCALL */
+    EXIT_HANDLED,   /* the vendor code dealt with it (e.g. its own TLB or window bookkeeping): enter again */
+    EXIT_INTERRUPT, /* an interrupt for the host waits: open the window (sti; nop; cli) */
+    EXIT_NMI,       /* an NMI for the host (already delivered by the vendor code where hardware wants that) */
+    EXIT_HYPERCALL, /* VMCALL or VMMCALL */
     EXIT_CPUID,
     EXIT_RDMSR,
     EXIT_WRMSR,
     EXIT_HLT,
-    EXIT_IO,            /* io_* below */
-    EXIT_P2M_FAULT,     /* nested page fault or EPT violation/misconfiguration: gpa, access, gva */
-    EXIT_CR_ACCESS,     /* only if cr_* could be decoded by hardware; otherwise EXIT_EMULATE */
-    EXIT_EMULATE,       /* look at the instruction itself (guest/emulate.c) */
-    EXIT_EXCEPTION,     /* intercepted exception: vector, error_code (#DB, #BP, #AC, #MC, #UD as configured) */
+    EXIT_IO,        /* io_* below */
+    EXIT_P2M_FAULT, /* nested page fault or EPT violation/misconfiguration: gpa, access, gva */
+    EXIT_CR_ACCESS, /* only if cr_* could be decoded by hardware; otherwise EXIT_EMULATE */
+    EXIT_EMULATE,   /* look at the instruction itself (guest/emulate.c) */
+    EXIT_EXCEPTION, /* intercepted exception: vector, error_code (#DB, #BP, #AC, #MC, #UD as configured) */
     EXIT_INTERRUPT_WINDOW, /* the guest can take the interrupt that waits */
     EXIT_TRIPLE_FAULT,
-    EXIT_INIT_STATE,    /* the hardware refused the guest's state: the domain is crashed */
+    EXIT_INIT_STATE, /* the hardware refused the guest's state: the domain is crashed */
     EXIT_XSETBV,
-    EXIT_DR_ACCESS,     /* the guest's first use of debug registers since it came onto this CPU: load them, run it again */
-    EXIT_INVALID_OP,    /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD */
+    EXIT_DR_ACCESS, /* the guest's first use of debug registers since it came onto this CPU: load them, run it again */
+    EXIT_INVALID_OP, /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD */
     EXIT_WBINVD,
-    EXIT_RDTSC,         /* only when TSC is emulated; rdtscp says which */
-    EXIT_UNKNOWN,       /* code: the vendor's number, for the crash line */
+    EXIT_RDTSC,   /* only when TSC is emulated; rdtscp says which */
+    EXIT_UNKNOWN, /* code: the vendor's number, for the crash line */
 };
 
 struct vmexit {
     enum exit_reason reason;
-    uint64_t code;              /* the vendor's own exit number */
+    uint64_t code; /* the vendor's own exit number */
     /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD, RDTSC, CR_ACCESS. */
     uint8_t instruction_length;
-    uint8_t cpl;     /* EXIT_HYPERCALL and EXIT_XSETBV only */
-    bool code64;     /* EXIT_HYPERCALL only: the guest was in 64-bit mode */
+    uint8_t cpl; /* EXIT_HYPERCALL and EXIT_XSETBV only */
+    bool code64; /* EXIT_HYPERCALL only: the guest was in 64-bit mode */
     uint8_t vector;
     bool has_error_code;
     uint32_t error_code;
@@ -101,16 +101,16 @@ enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG
 struct p2m_format;
 
 struct vendor_ops {
-    const char *name;                          /* "VMX" or "SVM" */
-    const struct p2m_format *p2m_format;       /* guest/p2m_format.h */
+    const char *name;                    /* "VMX" or "SVM" */
+    const struct p2m_format *p2m_format; /* guest/p2m_format.h */
 
     /* NULL: usable; otherwise what is missing, for the boot message. Boot CPU only. */
     const char *(*probe)(void);
-    void (*cpu_enable)(void);                  /* on each CPU */
+    void (*cpu_enable)(void); /* on each CPU */
 
-    int (*vcpu_create)(struct vcpu *v);        /* 0 or -ENOMEM; registers as after INIT */
+    int (*vcpu_create)(struct vcpu *v); /* 0 or -ENOMEM; registers as after INIT */
     void (*vcpu_free)(struct vcpu *v);
-    void (*switch_in)(struct vcpu *v);         /* load VMCS / per-CPU VMCB state, TLB bookkeeping for a new CPU */
+    void (*switch_in)(struct vcpu *v); /* load VMCS / per-CPU VMCB state, TLB bookkeeping for a new CPU */
     void (*switch_out)(struct vcpu *v);
 
     /* One entry and exit. v->arch's regs, rip, rflags are exact before and after; *exit is filled. */
@@ -121,7 +121,8 @@ struct vendor_ops {
     void (*get_table)(const struct vcpu *v, enum table_name which, uint64_t *base, uint16_t *limit);
     void (*set_table)(struct vcpu *v, enum table_name which, uint64_t base, uint16_t limit);
     uint64_t (*get_register)(const struct vcpu *v, enum guest_register which);
-    void (*set_register)(struct vcpu *v, enum guest_register which, uint64_t value); /* value already checked */
+    void (*set_register)(struct vcpu *v, enum guest_register which,
+                         uint64_t value); /* value already checked */
     /* MSRs that the hardware switches with the guest (SYSENTER, STAR.., FS/GS base, KERNEL_GS_BASE, DEBUGCTL): false: not one. */
     bool (*get_msr)(const struct vcpu *v, uint32_t index, uint64_t *value);
     bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value);
@@ -130,13 +131,15 @@ struct vendor_ops {
      * The event enters at the next run(). At most one per entry: v->arch->event_queued is set here, and by run() when it
      * will itself inject again what the exit interrupted; run() clears it on entry.
      */
-    void (*inject)(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
+    void (*inject)(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
+                   uint32_t error_code);
     /* RFLAGS.IF (for an NMI: no NMI is being handled) and no STI/MOV SS shadow. A shadow ends when software moved RIP. */
     bool (*interruptible)(const struct vcpu *v, bool nmi);
     /* Exit (EXIT_INTERRUPT_WINDOW) as soon as it is interruptible; v->arch->window_wanted tells what was asked for last. */
     void (*want_window)(struct vcpu *v, bool on);
 
-    void (*flush_tlb)(struct vcpu *v);               /* all of v's guest translations, at its next entry (guest's CR3, PCID ...) */
+    void (*flush_tlb)(
+        struct vcpu *v); /* all of v's guest translations, at its next entry (guest's CR3, PCID ...) */
     void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
 };
 

@@ -17,7 +17,7 @@
 #define VERSION       (0x14u | 5u << 16) /* an integrated APIC with six LVT entries */
 #define SVR_VALID     0x1ffu
 #define DFR_FIXED     0x0fffffffu
-#define PRIORITY(x)   ((x) & 0xf0u)
+#define PRIORITY(x)   ((x)&0xf0u)
 #define ICR_BUSY      0x1000u
 #define BASE_RESERVED 0x2ffull /* bits 0-7 and 9 of IA32_APIC_BASE */
 
@@ -406,7 +406,8 @@ void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw
     if (lapic)
         *lapic = (struct hvm_hw_lapic){
             .apic_base_msr = v->arch->apic_base,
-            .disabled = (l->reg[REG_SVR] & SVR_ENABLED ? 0 : 1) | (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
+            .disabled =
+                (l->reg[REG_SVR] & SVR_ENABLED ? 0 : 1) | (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
             .tdt_msr = l->deadline,
         };
     if (!regs)

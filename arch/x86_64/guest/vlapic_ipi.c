@@ -79,10 +79,14 @@ static void deliver(struct vcpu *target, uint32_t icr)
 static bool wanted(const struct vcpu *v, const struct vcpu *target, uint32_t icr, uint32_t destination)
 {
     switch (ICR_SHORTHAND(icr)) {
-    case TO_SELF:   return target == v;
-    case TO_ALL:    return true;
-    case TO_OTHERS: return target != v;
-    default:        return matches(target, icr, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
+    case TO_SELF:
+        return target == v;
+    case TO_ALL:
+        return true;
+    case TO_OTHERS:
+        return target != v;
+    default:
+        return matches(target, icr, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
     }
 }
 

@@ -12,7 +12,7 @@
 #define ROOT_32  0xfffff000ull
 
 /* A 4 MiB entry of 32-bit paging holds bits 32-39 of the address in bits 13-20 (PSE-36). */
-#define PSE36_HIGH(entry) (((entry) & 0x1fe000ull) << 19)
+#define PSE36_HIGH(entry) (((entry)&0x1fe000ull) << 19)
 
 struct paging read_paging(const struct vcpu *v)
 {
@@ -57,8 +57,8 @@ static bool set_entry_bits(void *slot, bool wide, uint64_t entry, uint64_t bits)
         return __atomic_compare_exchange_n((uint64_t *)slot, &entry, entry | bits, false, __ATOMIC_SEQ_CST,
                                            __ATOMIC_RELAXED);
     uint32_t narrow = entry;
-    return __atomic_compare_exchange_n((uint32_t *)slot, &narrow, narrow | (uint32_t)bits, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n((uint32_t *)slot, &narrow, narrow | (uint32_t)bits, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* The rights of all levels together, against the access. */
@@ -71,8 +71,8 @@ static bool access_allowed(const struct paging *paging, uint64_t rights, bool nx
     return !((access & ACCESS_FETCH) && nx && paging->no_execute);
 }
 
-enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t address, uint32_t access, gpa_t *gpa,
-                            uint32_t *error_code)
+enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t address, uint32_t access,
+                            gpa_t *gpa, uint32_t *error_code)
 {
     bool wide = paging->mode != PAGING_32, nx = false;
     unsigned bits = wide ? 9 : 10;
@@ -80,7 +80,8 @@ enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t a
     uint64_t table = paging->root.v, rights = PTE_W | PTE_U;
     uint32_t attempt = access & (paging->no_execute ? ~0u : ~ACCESS_FETCH);
 
-    if (paging->mode == PAGING_LONG ? (int64_t)(address.v << 16) >> 16 != (int64_t)address.v : address.v >> 32 != 0) {
+    if (paging->mode == PAGING_LONG ? (int64_t)(address.v << 16) >> 16 != (int64_t)address.v
+                                    : address.v >> 32 != 0) {
         *error_code = 0;
         return WALK_FAULT;
     }
@@ -101,7 +102,8 @@ enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t a
             return WALK_FAULT;
         }
         bool root_of_pae = paging->mode == PAGING_PAE && shift == 30;
-        bool leaf = shift == PAGE_SHIFT || (shift < 39 && !root_of_pae && (entry & PTE_PS) && paging->large_pages);
+        bool leaf =
+            shift == PAGE_SHIFT || (shift < 39 && !root_of_pae && (entry & PTE_PS) && paging->large_pages);
         if (!root_of_pae) {
             rights &= entry;
             nx |= wide && (entry & PTE_NX);

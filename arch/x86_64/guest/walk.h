@@ -39,7 +39,7 @@ enum walk_result {
 struct paging read_paging(const struct vcpu *v);
 
 /* Between guest_access_begin() and _end(). Sets accessed and dirty bits on the way. *error_code only for WALK_FAULT. */
-enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t address, uint32_t access, gpa_t *gpa,
-                            uint32_t *error_code);
+enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t address, uint32_t access,
+                            gpa_t *gpa, uint32_t *error_code);
 
 #endif

@@ -20,7 +20,8 @@ static void intercept(struct vmcb *vmcb, uint32_t bit, bool on)
     vmcb->clean &= ~(uint64_t)CLEAN_INTERCEPTS;
 }
 
-void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code)
+void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
+                uint32_t error_code)
 {
     struct vmcb *vmcb = vmcb_of(v);
     struct arch_vcpu *a = v->arch;

@@ -16,14 +16,16 @@
 #define NPF_FETCH   (1ull << 4)
 #define NPF_WALK    (1ull << 33)
 
-#define IOIO_IN     (1u << 0)
-#define IOIO_STRING (1u << 2)
-#define IOIO_REP    (1u << 3)
+#define IOIO_IN         (1u << 0)
+#define IOIO_STRING     (1u << 2)
+#define IOIO_REP        (1u << 3)
 #define IOIO_SIZE(info) ((uint8_t)((info) >> 4 & 7))
 #define IOIO_PORT(info) ((uint16_t)((info) >> 16))
 
-#define ENCODING(plain_bytes, bytes_mask, code, size) \
-    {.plain = (plain_bytes), .mask = (bytes_mask), .opcode = (code), .length = (size)}
+#define ENCODING(plain_bytes, bytes_mask, code, size)                                                        \
+    {                                                                                                        \
+        .plain = (plain_bytes), .mask = (bytes_mask), .opcode = (code), .length = (size)                     \
+    }
 static const struct svm_encoding vmmcall = ENCODING(0xd9010f, 0xffffff, 0x0f01, 3);
 static const struct svm_encoding xsetbv = ENCODING(0xd1010f, 0xffffff, 0x0f01, 3);
 static const struct svm_encoding cpuid = ENCODING(0xa20f, 0xffff, 0x0fa2, 2);
@@ -218,7 +220,8 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
     vmcb->rsp = a->gpr[RSP];
     vmcb->rax = a->gpr[RAX];
     a->event_queued = false;
-    bool as_virtual = unlikely(vmcb->event_injection & EVENT_VALID) && svm_inject_virtually && svm_virtual_begin(v);
+    bool as_virtual =
+        unlikely(vmcb->event_injection & EVENT_VALID) && svm_inject_virtually && svm_virtual_begin(v);
 
     svm_enter(a, a->svm.vmcb_maddr, cpu->host_vmcb);
 

@@ -48,7 +48,8 @@ static unsigned decoded_length(struct vcpu *v, uint16_t opcode)
     return instruction.length;
 }
 
-static __attribute__((noinline)) bool find_length(struct vcpu *v, struct vmexit *exit, const struct svm_encoding *encoding)
+static __attribute__((noinline)) bool find_length(struct vcpu *v, struct vmexit *exit,
+                                                  const struct svm_encoding *encoding)
 {
     uint64_t rip = v->arch->rip;
     const uint8_t *code = walk_to_code(v, rip);

@@ -10,7 +10,7 @@
 #define NPT_NX       (1ull << 63)
 
 /* Set from the start, so that the processor never has to write to the tables. */
-#define NPT_READ     (NPT_PRESENT | NPT_USER | NPT_ACCESSED | NPT_DIRTY)
+#define NPT_READ (NPT_PRESENT | NPT_USER | NPT_ACCESSED | NPT_DIRTY)
 
 _Static_assert(P2M_BITS_VALID(NPT_READ | NPT_WRITE | NPT_PCD | NPT_NX), "hardware's bits are not software's");
 _Static_assert(P2M_NONE == 0, "entry 0 of the table below is not used");

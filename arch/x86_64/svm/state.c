@@ -10,14 +10,22 @@
 static struct vmcb_segment *segment_of(struct vmcb *vmcb, enum segment_name which)
 {
     switch (which) {
-    case SEG_ES: return &vmcb->es;
-    case SEG_CS: return &vmcb->cs;
-    case SEG_SS: return &vmcb->ss;
-    case SEG_DS: return &vmcb->ds;
-    case SEG_FS: return &vmcb->fs;
-    case SEG_GS: return &vmcb->gs;
-    case SEG_TR: return &vmcb->tr;
-    default:     return &vmcb->ldtr;
+    case SEG_ES:
+        return &vmcb->es;
+    case SEG_CS:
+        return &vmcb->cs;
+    case SEG_SS:
+        return &vmcb->ss;
+    case SEG_DS:
+        return &vmcb->ds;
+    case SEG_FS:
+        return &vmcb->fs;
+    case SEG_GS:
+        return &vmcb->gs;
+    case SEG_TR:
+        return &vmcb->tr;
+    default:
+        return &vmcb->ldtr;
     }
 }
 
@@ -59,14 +67,22 @@ uint64_t svm_get_register(const struct vcpu *v, enum guest_register which)
 {
     const struct vmcb *vmcb = vmcb_of(v);
     switch (which) {
-    case REG_CR0:  return vmcb->cr0;
-    case REG_CR2:  return vmcb->cr2;
-    case REG_CR3:  return vmcb->cr3;
-    case REG_CR4:  return vmcb->cr4;
-    case REG_EFER: return vmcb->efer & ~EFER_SVME;
-    case REG_DR6:  return vmcb->dr6;
-    case REG_DR7:  return vmcb->dr7;
-    default:       return vmcb->pat;
+    case REG_CR0:
+        return vmcb->cr0;
+    case REG_CR2:
+        return vmcb->cr2;
+    case REG_CR3:
+        return vmcb->cr3;
+    case REG_CR4:
+        return vmcb->cr4;
+    case REG_EFER:
+        return vmcb->efer & ~EFER_SVME;
+    case REG_DR6:
+        return vmcb->dr6;
+    case REG_DR7:
+        return vmcb->dr7;
+    default:
+        return vmcb->pat;
     }
 }
 
@@ -74,14 +90,30 @@ void svm_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
 {
     struct vmcb *vmcb = vmcb_of(v);
     switch (which) {
-    case REG_CR0:  vmcb->cr0 = value; break;
-    case REG_CR2:  vmcb->cr2 = value; break;
-    case REG_CR3:  vmcb->cr3 = value; break;
-    case REG_CR4:  vmcb->cr4 = value; break;
-    case REG_EFER: vmcb->efer = value | EFER_SVME; break;
-    case REG_DR6:  vmcb->dr6 = value; break;
-    case REG_DR7:  vmcb->dr7 = value; break;
-    case REG_PAT:  vmcb->pat = value; break;
+    case REG_CR0:
+        vmcb->cr0 = value;
+        break;
+    case REG_CR2:
+        vmcb->cr2 = value;
+        break;
+    case REG_CR3:
+        vmcb->cr3 = value;
+        break;
+    case REG_CR4:
+        vmcb->cr4 = value;
+        break;
+    case REG_EFER:
+        vmcb->efer = value | EFER_SVME;
+        break;
+    case REG_DR6:
+        vmcb->dr6 = value;
+        break;
+    case REG_DR7:
+        vmcb->dr7 = value;
+        break;
+    case REG_PAT:
+        vmcb->pat = value;
+        break;
     }
     vmcb->clean &= ~(uint64_t)(CLEAN_CR | CLEAN_DR | CLEAN_CR2 | CLEAN_NESTED);
     /* Hardware flushes on these when the guest writes them itself; it did not see this one. */
@@ -92,17 +124,28 @@ void svm_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
 static uint64_t *msr_field(struct vmcb *vmcb, uint32_t index)
 {
     switch (index) {
-    case MSR_STAR:           return &vmcb->star;
-    case MSR_LSTAR:          return &vmcb->lstar;
-    case MSR_CSTAR:          return &vmcb->cstar;
-    case MSR_SYSCALL_MASK:   return &vmcb->syscall_mask;
-    case MSR_SYSENTER_CS:    return &vmcb->sysenter_cs;
-    case MSR_SYSENTER_ESP:   return &vmcb->sysenter_esp;
-    case MSR_SYSENTER_EIP:   return &vmcb->sysenter_eip;
-    case MSR_FS_BASE:        return &vmcb->fs.base;
-    case MSR_GS_BASE:        return &vmcb->gs.base;
-    case MSR_KERNEL_GS_BASE: return &vmcb->kernel_gs_base;
-    default:                 return NULL;
+    case MSR_STAR:
+        return &vmcb->star;
+    case MSR_LSTAR:
+        return &vmcb->lstar;
+    case MSR_CSTAR:
+        return &vmcb->cstar;
+    case MSR_SYSCALL_MASK:
+        return &vmcb->syscall_mask;
+    case MSR_SYSENTER_CS:
+        return &vmcb->sysenter_cs;
+    case MSR_SYSENTER_ESP:
+        return &vmcb->sysenter_esp;
+    case MSR_SYSENTER_EIP:
+        return &vmcb->sysenter_eip;
+    case MSR_FS_BASE:
+        return &vmcb->fs.base;
+    case MSR_GS_BASE:
+        return &vmcb->gs.base;
+    case MSR_KERNEL_GS_BASE:
+        return &vmcb->kernel_gs_base;
+    default:
+        return NULL;
     }
 }
 

@@ -40,17 +40,17 @@ static INIT_CODE void msr_permit(uint8_t *map, uint32_t index, bool read, bool w
     else if (index >= 0xc0000000)
         map += 0x800;
     if (read)
-        map[bit / 8] &= (uint8_t)~(1u << bit % 8);
+        map[bit / 8] &= (uint8_t) ~(1u << bit % 8);
     if (write)
-        map[bit / 8] &= (uint8_t)~(2u << bit % 8);
+        map[bit / 8] &= (uint8_t) ~(2u << bit % 8);
 }
 
 /* What VMLOAD and VMSAVE switch is the guest's; TSC_AUX is loaded while it is on the CPU and nobody else reads it. */
 static INIT_CODE bool msr_permissions_init(void)
 {
     static const uint32_t INIT_DATA switched[] = {
-        MSR_FS_BASE,      MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR, MSR_CSTAR,
-        MSR_SYSCALL_MASK, MSR_SYSENTER_CS,  MSR_SYSENTER_ESP,   MSR_SYSENTER_EIP,
+        MSR_FS_BASE, MSR_GS_BASE,      MSR_KERNEL_GS_BASE, MSR_STAR,         MSR_LSTAR,
+        MSR_CSTAR,   MSR_SYSCALL_MASK, MSR_SYSENTER_CS,    MSR_SYSENTER_ESP, MSR_SYSENTER_EIP,
     };
     uint8_t *map = page_alloc(MSR_PERMISSION_ORDER);
     if (!map)
@@ -68,7 +68,8 @@ static INIT_CODE bool msr_permissions_init(void)
 static INIT_CODE bool is_qemu_tcg(void)
 {
     struct cpuid r = cpuid(0x40000000u, 0);
-    return cpu_features.hypervisor && r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447; /* TCGTCGTCGTCG */
+    return cpu_features.hypervisor && r.ebx == 0x54474354 && r.ecx == 0x43544743 &&
+           r.edx == 0x47435447; /* TCGTCGTCGTCG */
 }
 
 static INIT_CODE const char *svm_probe(void)
@@ -115,11 +116,12 @@ static void intercepts_init(const struct vcpu *v, struct vmcb *vmcb)
     vmcb->intercept_dr = ~0u;
     /* #DB and #AC could otherwise raise themselves for ever without an instruction boundary. */
     vmcb->intercept_exceptions = 1u << TRAP_DB | 1u << TRAP_AC | 1u << TRAP_MC;
-    vmcb->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC | INTERCEPT_CPUID |
-                       INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO | INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
-    vmcb->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI |
-                       INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_MONITOR | INTERCEPT_MWAIT | INTERCEPT_XSETBV |
-                       INTERCEPT_RDPRU;
+    vmcb->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
+                       INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO |
+                       INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+    vmcb->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
+                       INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_MONITOR |
+                       INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;
     if (!v->domain->privileged)
         vmcb->intercept2 |= INTERCEPT_WBINVD;
     vmcb->intercept3 = INTERCEPT_INVLPGB | INTERCEPT_MCOMMIT | INTERCEPT_TLBSYNC;

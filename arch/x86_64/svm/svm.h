@@ -53,7 +53,8 @@ bool svm_get_msr(const struct vcpu *v, uint32_t index, uint64_t *value);
 bool svm_set_msr(struct vcpu *v, uint32_t index, uint64_t value);
 
 /* event.c */
-void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
+void svm_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
+                uint32_t error_code);
 bool svm_interruptible(const struct vcpu *v, bool nmi);
 void svm_want_window(struct vcpu *v, bool on);
 /* The exit interrupted the delivery of an event, which goes in again at the next entry. */

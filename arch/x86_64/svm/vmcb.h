@@ -85,22 +85,22 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 #define INTERCEPT_MSR      (1u << 28)
 #define INTERCEPT_SHUTDOWN (1u << 31)
 /* intercept2 */
-#define INTERCEPT_VMRUN    (1u << 0)
-#define INTERCEPT_VMMCALL  (1u << 1)
-#define INTERCEPT_VMLOAD   (1u << 2)
-#define INTERCEPT_VMSAVE   (1u << 3)
-#define INTERCEPT_STGI     (1u << 4)
-#define INTERCEPT_CLGI     (1u << 5)
-#define INTERCEPT_SKINIT   (1u << 6)
-#define INTERCEPT_WBINVD   (1u << 9)
-#define INTERCEPT_MONITOR  (1u << 10)
-#define INTERCEPT_MWAIT    (1u << 11)
-#define INTERCEPT_XSETBV   (1u << 13)
-#define INTERCEPT_RDPRU    (1u << 14)
+#define INTERCEPT_VMRUN   (1u << 0)
+#define INTERCEPT_VMMCALL (1u << 1)
+#define INTERCEPT_VMLOAD  (1u << 2)
+#define INTERCEPT_VMSAVE  (1u << 3)
+#define INTERCEPT_STGI    (1u << 4)
+#define INTERCEPT_CLGI    (1u << 5)
+#define INTERCEPT_SKINIT  (1u << 6)
+#define INTERCEPT_WBINVD  (1u << 9)
+#define INTERCEPT_MONITOR (1u << 10)
+#define INTERCEPT_MWAIT   (1u << 11)
+#define INTERCEPT_XSETBV  (1u << 13)
+#define INTERCEPT_RDPRU   (1u << 14)
 /* intercept3 */
-#define INTERCEPT_INVLPGB  (1u << 0)
-#define INTERCEPT_MCOMMIT  (1u << 3)
-#define INTERCEPT_TLBSYNC  (1u << 4)
+#define INTERCEPT_INVLPGB (1u << 0)
+#define INTERCEPT_MCOMMIT (1u << 3)
+#define INTERCEPT_TLBSYNC (1u << 4)
 
 /* interrupt_control */
 #define V_IRQ          (1ull << 8)
@@ -114,10 +114,10 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 #define TLB_FLUSH_ALL  1
 
 /* event_injection and exit_int_info */
-#define EVENT_VALID          (1ull << 31)
-#define EVENT_HAS_ERROR      (1ull << 11)
-#define EVENT_VECTOR(event)  ((uint8_t)(event))
-#define EVENT_TYPE(event)    ((unsigned)((event) >> 8) & 7)
+#define EVENT_VALID         (1ull << 31)
+#define EVENT_HAS_ERROR     (1ull << 11)
+#define EVENT_VECTOR(event) ((uint8_t)(event))
+#define EVENT_TYPE(event)   ((unsigned)((event) >> 8) & 7)
 
 #define NESTED_PAGING 1ull
 

@@ -9,15 +9,15 @@
 #include <x86/features.h>
 #include <x86/traps.h>
 
-#define MSR_VMX_BASIC      0x480u
-#define MSR_VMX_CR0_FIXED0 0x486u
-#define MSR_VMX_CR4_FIXED0 0x488u
-#define MSR_VMX_SECONDARY  0x48bu
-#define MSR_VMX_EPT_VPID   0x48cu
-#define MSR_VMX_TRUE_PIN   0x48du
+#define MSR_VMX_BASIC        0x480u
+#define MSR_VMX_CR0_FIXED0   0x486u
+#define MSR_VMX_CR4_FIXED0   0x488u
+#define MSR_VMX_SECONDARY    0x48bu
+#define MSR_VMX_EPT_VPID     0x48cu
+#define MSR_VMX_TRUE_PIN     0x48du
 #define MSR_VMX_TRUE_PRIMARY 0x48eu
-#define MSR_VMX_TRUE_EXIT  0x48fu
-#define MSR_VMX_TRUE_ENTRY 0x490u
+#define MSR_VMX_TRUE_EXIT    0x48fu
+#define MSR_VMX_TRUE_ENTRY   0x490u
 
 #define BASIC_TRUE_CONTROLS (1ull << 55)
 #define EPT_4_LEVELS        (1ull << 6)
@@ -81,10 +81,11 @@ INIT_CODE const char *vmx_controls_probe(void)
 {
     struct vmx_controls *c = &vmx_controls;
     const uint32_t pin = PIN_EXTERNAL_INTERRUPT | PIN_NMI | PIN_VIRTUAL_NMI;
-    const uint32_t primary = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC | PRIMARY_CR8_LOAD |
-                             PRIMARY_CR8_STORE | PRIMARY_MOV_DR | PRIMARY_IO_BITMAPS | PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR |
-                             PRIMARY_SECONDARY;
-    const uint32_t exit = EXIT_CONTROL_SAVE_DEBUG | EXIT_CONTROL_HOST64 | EXIT_CONTROL_LOAD_PAT | EXIT_CONTROL_LOAD_EFER;
+    const uint32_t primary = PRIMARY_TSC_OFFSET | PRIMARY_HLT | PRIMARY_MWAIT | PRIMARY_RDPMC |
+                             PRIMARY_CR8_LOAD | PRIMARY_CR8_STORE | PRIMARY_MOV_DR | PRIMARY_IO_BITMAPS |
+                             PRIMARY_MSR_BITMAPS | PRIMARY_MONITOR | PRIMARY_SECONDARY;
+    const uint32_t exit =
+        EXIT_CONTROL_SAVE_DEBUG | EXIT_CONTROL_HOST64 | EXIT_CONTROL_LOAD_PAT | EXIT_CONTROL_LOAD_EFER;
     const uint32_t entry = ENTRY_LOAD_DEBUG | ENTRY_LOAD_PAT | ENTRY_LOAD_EFER;
 
     if (!cpu_features.vmx)
@@ -109,7 +110,8 @@ INIT_CODE const char *vmx_controls_probe(void)
     uint64_t ept = rdmsr(MSR_VMX_EPT_VPID);
     if ((ept & EPT_NEEDED) != EPT_NEEDED)
         return "the processor's EPT has no 2 MiB pages, no write-back tables or no INVEPT";
-    c->cr0_one = rdmsr(MSR_VMX_CR0_FIXED0) & ~(CR0_PE | CR0_PG); /* these two are free in an unrestricted guest */
+    c->cr0_one =
+        rdmsr(MSR_VMX_CR0_FIXED0) & ~(CR0_PE | CR0_PG); /* these two are free in an unrestricted guest */
     c->cr4_one = rdmsr(MSR_VMX_CR4_FIXED0);
     p2m_set_limits(ept & EPT_1G ? ORDER_1G : ORDER_2M, cpu_features.phys_bits);
     return NULL;

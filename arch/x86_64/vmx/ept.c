@@ -8,11 +8,11 @@
 #define EPT_UC         (0ull << 3) /* the guest's PAT may still turn it into WC: frame buffers */
 #define EPT_IGNORE_PAT 0x40ull
 
-#define EPT_RAM        (EPT_READ | EPT_WB | EPT_IGNORE_PAT)
+#define EPT_RAM (EPT_READ | EPT_WB | EPT_IGNORE_PAT)
 
 /* EPTP: tables are read as write-back memory; page-walk length minus one. */
-#define EPTP_WB        6ull
-#define EPTP_4_LEVELS  (3ull << 3)
+#define EPTP_WB       6ull
+#define EPTP_4_LEVELS (3ull << 3)
 
 _Static_assert(P2M_BITS_VALID(EPT_READ | EPT_WRITE | EPT_EXECUTE | EPT_WB | EPT_IGNORE_PAT),
                "hardware's bits are not software's");

@@ -9,7 +9,8 @@
 #include <x86/msr.h>
 #include <x86/traps.h>
 
-void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code)
+void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
+                uint32_t error_code)
 {
     struct arch_vcpu *a = v->arch;
     uint32_t queued = a->event_queued ? a->vmx.entry_event : 0;

@@ -12,14 +12,14 @@
 #include <x86/asm.h>
 #include <x86/traps.h>
 
-#define QUALIFICATION_READ    (1u << 0)
-#define QUALIFICATION_WRITE   (1u << 1)
-#define QUALIFICATION_FETCH   (1u << 2)
-#define QUALIFICATION_LINEAR  (1u << 7) /* there is a linear address */
-#define QUALIFICATION_FINAL   (1u << 8) /* and the fault was on its translation, not on the way there */
+#define QUALIFICATION_READ          (1u << 0)
+#define QUALIFICATION_WRITE         (1u << 1)
+#define QUALIFICATION_FETCH         (1u << 2)
+#define QUALIFICATION_LINEAR        (1u << 7) /* there is a linear address */
+#define QUALIFICATION_FINAL         (1u << 8) /* and the fault was on its translation, not on the way there */
 #define QUALIFICATION_NMI_UNBLOCKED (1u << 12)
 
-#define DR6_FROM_EXIT 0x600full /* breakpoints 0-3, BD, BS */
+#define DR6_FROM_EXIT      0x600full /* breakpoints 0-3, BD, BS */
 #define DR7_GENERAL_DETECT (1ull << 13)
 
 /* --- before the entry --------------------------------------------------------------------------------------------------- */
@@ -151,8 +151,8 @@ static void exit_other(struct vcpu *v, struct vmexit *exit)
 {
     if (unlikely(exit->code & VMX_ENTRY_FAILED)) { /* the guest's state is none that a processor could have */
         exit->reason = EXIT_INIT_STATE;
-        printk(LOG_ERROR "d%uv%u: VM entry found bad guest state, reason %lu, qualification %lu\n", v->domain->id, v->id,
-               exit->code & 0xffff, vmcs_read(VMCS_QUALIFICATION));
+        printk(LOG_ERROR "d%uv%u: VM entry found bad guest state, reason %lu, qualification %lu\n",
+               v->domain->id, v->id, exit->code & 0xffff, vmcs_read(VMCS_QUALIFICATION));
         return;
     }
     switch (exit->code) {

@@ -56,9 +56,12 @@ static void write_field(struct vcpu *v, enum vmcs_field field, uint64_t value)
 static unsigned segment_offset(enum segment_name which)
 {
     switch (which) {
-    case SEG_LDTR: return 2 * 6;
-    case SEG_TR:   return 2 * 7;
-    default:       return 2 * which;
+    case SEG_LDTR:
+        return 2 * 6;
+    case SEG_TR:
+        return 2 * 7;
+    default:
+        return 2 * which;
     }
 }
 
@@ -209,12 +212,18 @@ void vmx_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
 static uint32_t msr_field(uint32_t index)
 {
     switch (index) {
-    case MSR_FS_BASE:      return VMCS_GUEST_BASE + 2 * SEG_FS;
-    case MSR_GS_BASE:      return VMCS_GUEST_BASE + 2 * SEG_GS;
-    case MSR_SYSENTER_CS:  return VMCS_GUEST_SYSENTER_CS;
-    case MSR_SYSENTER_ESP: return VMCS_GUEST_SYSENTER_ESP;
-    case MSR_SYSENTER_EIP: return VMCS_GUEST_SYSENTER_EIP;
-    default:               return 0;
+    case MSR_FS_BASE:
+        return VMCS_GUEST_BASE + 2 * SEG_FS;
+    case MSR_GS_BASE:
+        return VMCS_GUEST_BASE + 2 * SEG_GS;
+    case MSR_SYSENTER_CS:
+        return VMCS_GUEST_SYSENTER_CS;
+    case MSR_SYSENTER_ESP:
+        return VMCS_GUEST_SYSENTER_ESP;
+    case MSR_SYSENTER_EIP:
+        return VMCS_GUEST_SYSENTER_EIP;
+    default:
+        return 0;
     }
 }
 

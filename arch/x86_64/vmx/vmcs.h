@@ -7,6 +7,7 @@
 
 #include <hv/types.h>
 
+/* clang-format off */
 enum vmcs_field {
     VMCS_VPID = 0x0000,
     VMCS_HOST_ES = 0x0c00, VMCS_HOST_DS = 0x0c06, VMCS_HOST_FS = 0x0c08, VMCS_HOST_GS = 0x0c0a,
@@ -39,6 +40,7 @@ enum vmcs_field {
     VMCS_HOST_TR_BASE = 0x6c0a, VMCS_HOST_GDTR_BASE = 0x6c0c, VMCS_HOST_IDTR_BASE = 0x6c0e, VMCS_HOST_RSP = 0x6c14,
     VMCS_HOST_RIP = 0x6c16,
 };
+/* clang-format on */
 
 #define PIN_EXTERNAL_INTERRUPT (1u << 0)
 #define PIN_NMI                (1u << 3)
@@ -80,12 +82,12 @@ enum vmcs_field {
 #define ENTRY_LOAD_EFER  (1u << 15)
 
 /* Events entering and leaving: vector, type, and these. */
-#define EVENT_INFO_VECTOR(info) ((uint8_t)(info))
-#define EVENT_INFO_TYPE(info)   ((info) >> 8 & 7)
-#define EVENT_INFO_HAS_ERROR    (1u << 11)
+#define EVENT_INFO_VECTOR(info)  ((uint8_t)(info))
+#define EVENT_INFO_TYPE(info)    ((info) >> 8 & 7)
+#define EVENT_INFO_HAS_ERROR     (1u << 11)
 #define EVENT_INFO_NMI_UNBLOCKED (1u << 12) /* the exit cut off an IRET that had ended an NMI's handler */
-#define EVENT_INFO_VALID        (1u << 31)
-#define EVENT_TYPE_ICEBP        5u
+#define EVENT_INFO_VALID         (1u << 31)
+#define EVENT_TYPE_ICEBP         5u
 
 #define SHADOW_STI_MOV_SS 3u
 #define BLOCKED_BY_NMI    8u
@@ -93,11 +95,35 @@ enum vmcs_field {
 #define SEGMENT_UNUSABLE 0x10000u
 
 enum vmx_exit {
-    VMX_EXCEPTION_OR_NMI = 0, VMX_EXTERNAL_INTERRUPT = 1, VMX_TRIPLE_FAULT = 2, VMX_INIT = 3, VMX_SIPI = 4,
-    VMX_INTERRUPT_WINDOW = 7, VMX_NMI_WINDOW = 8, VMX_TASK_SWITCH = 9, VMX_CPUID = 10, VMX_GETSEC = 11, VMX_HLT = 12,
-    VMX_INVD = 13, VMX_RDPMC = 15, VMX_VMCALL = 18, VMX_VMCLEAR = 19, VMX_VMXON = 27, VMX_CR_ACCESS = 28, VMX_DR_ACCESS = 29,
-    VMX_IO = 30, VMX_RDMSR = 31, VMX_WRMSR = 32, VMX_MWAIT = 36, VMX_MONITOR = 39, VMX_EPT_VIOLATION = 48, VMX_INVEPT = 50,
-    VMX_PREEMPTION_TIMER = 52, VMX_INVVPID = 53, VMX_WBINVD = 54, VMX_XSETBV = 55,
+    VMX_EXCEPTION_OR_NMI = 0,
+    VMX_EXTERNAL_INTERRUPT = 1,
+    VMX_TRIPLE_FAULT = 2,
+    VMX_INIT = 3,
+    VMX_SIPI = 4,
+    VMX_INTERRUPT_WINDOW = 7,
+    VMX_NMI_WINDOW = 8,
+    VMX_TASK_SWITCH = 9,
+    VMX_CPUID = 10,
+    VMX_GETSEC = 11,
+    VMX_HLT = 12,
+    VMX_INVD = 13,
+    VMX_RDPMC = 15,
+    VMX_VMCALL = 18,
+    VMX_VMCLEAR = 19,
+    VMX_VMXON = 27,
+    VMX_CR_ACCESS = 28,
+    VMX_DR_ACCESS = 29,
+    VMX_IO = 30,
+    VMX_RDMSR = 31,
+    VMX_WRMSR = 32,
+    VMX_MWAIT = 36,
+    VMX_MONITOR = 39,
+    VMX_EPT_VIOLATION = 48,
+    VMX_INVEPT = 50,
+    VMX_PREEMPTION_TIMER = 52,
+    VMX_INVVPID = 53,
+    VMX_WBINVD = 54,
+    VMX_XSETBV = 55,
 };
 #define VMX_ENTRY_FAILED (1u << 31)
 

@@ -25,7 +25,8 @@
 #define FEATURE_CONTROL_LOCKED 1ull
 #define FEATURE_CONTROL_VMX    4ull
 
-const uint32_t vmx_live_msr[VMX_LIVE_MSRS] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE};
+const uint32_t vmx_live_msr[VMX_LIVE_MSRS] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+                                              MSR_KERNEL_GS_BASE};
 
 static maddr_t msr_bitmap;
 
@@ -42,9 +43,9 @@ static INIT_CODE void msr_permit(uint8_t *map, uint32_t index, bool read, bool w
     uint32_t bit = index & 0x1fff, high = index >= 0xc0000000 ? 1024 : 0;
 
     if (read)
-        map[high + bit / 8] &= (uint8_t)~(1u << bit % 8);
+        map[high + bit / 8] &= (uint8_t) ~(1u << bit % 8);
     if (write)
-        map[2048 + high + bit / 8] &= (uint8_t)~(1u << bit % 8);
+        map[2048 + high + bit / 8] &= (uint8_t) ~(1u << bit % 8);
 }
 
 static INIT_CODE bool msr_bitmap_init(void)
@@ -134,13 +135,34 @@ void vmcs_return(const struct vcpu *v, bool borrowed)
 static void write_zeros(void)
 {
     static const uint16_t zero[] = {
-        VMCS_HOST_ES,           VMCS_HOST_DS,           VMCS_HOST_FS,           VMCS_HOST_GS,
-        VMCS_HOST_FS_BASE,      VMCS_HOST_SYSENTER_CS,  VMCS_HOST_SYSENTER_ESP, VMCS_HOST_SYSENTER_EIP,
-        VMCS_PAGE_FAULT_MASK,   VMCS_PAGE_FAULT_MATCH,  VMCS_CR3_TARGETS,       VMCS_EXIT_MSRS_STORED,
-        VMCS_EXIT_MSRS_LOADED,  VMCS_ENTRY_MSRS_LOADED, VMCS_ENTRY_EVENT,       VMCS_ENTRY_LENGTH,
-        VMCS_GUEST_ACTIVITY,    VMCS_GUEST_SMBASE,      VMCS_INTERRUPTIBILITY,  VMCS_GUEST_PENDING_DEBUG,
-        VMCS_GUEST_SYSENTER_CS, VMCS_GUEST_SYSENTER_ESP, VMCS_GUEST_SYSENTER_EIP, VMCS_GUEST_DEBUGCTL,
-        VMCS_GUEST_RIP,         VMCS_GUEST_RFLAGS,      VMCS_GUEST_RSP,         VMCS_TSC_OFFSET,
+        VMCS_HOST_ES,
+        VMCS_HOST_DS,
+        VMCS_HOST_FS,
+        VMCS_HOST_GS,
+        VMCS_HOST_FS_BASE,
+        VMCS_HOST_SYSENTER_CS,
+        VMCS_HOST_SYSENTER_ESP,
+        VMCS_HOST_SYSENTER_EIP,
+        VMCS_PAGE_FAULT_MASK,
+        VMCS_PAGE_FAULT_MATCH,
+        VMCS_CR3_TARGETS,
+        VMCS_EXIT_MSRS_STORED,
+        VMCS_EXIT_MSRS_LOADED,
+        VMCS_ENTRY_MSRS_LOADED,
+        VMCS_ENTRY_EVENT,
+        VMCS_ENTRY_LENGTH,
+        VMCS_GUEST_ACTIVITY,
+        VMCS_GUEST_SMBASE,
+        VMCS_INTERRUPTIBILITY,
+        VMCS_GUEST_PENDING_DEBUG,
+        VMCS_GUEST_SYSENTER_CS,
+        VMCS_GUEST_SYSENTER_ESP,
+        VMCS_GUEST_SYSENTER_EIP,
+        VMCS_GUEST_DEBUGCTL,
+        VMCS_GUEST_RIP,
+        VMCS_GUEST_RFLAGS,
+        VMCS_GUEST_RSP,
+        VMCS_TSC_OFFSET,
     };
 
     for (unsigned i = 0; i < ARRAY_SIZE(zero); i++)

@@ -31,7 +31,7 @@ static inline bool vmcs_is_current(const struct vcpu *v)
 /* controls.c: probe's result: the controls that every VMCS starts with. */
 struct vmx_controls {
     uint32_t pin, primary, secondary, exit, entry;
-    uint32_t revision;       /* of the VMCS format */
+    uint32_t revision;         /* of the VMCS format */
     uint64_t cr0_one, cr4_one; /* bits that must be set in VMX operation */
 };
 extern struct vmx_controls vmx_controls;
@@ -67,7 +67,8 @@ uint64_t vmx_cr0_mask(void);
 uint64_t vmx_cr4_mask(void);
 
 /* event.c */
-void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code, uint32_t error_code);
+void vmx_inject(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
+                uint32_t error_code);
 bool vmx_interruptible(const struct vcpu *v, bool nmi);
 void vmx_want_window(struct vcpu *v, bool on);
 void vmx_set_primary(struct vcpu *v, uint32_t controls);

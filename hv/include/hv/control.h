@@ -31,8 +31,9 @@ int control_put_bitmap(const struct xenctl_bitmap *map, uint64_t bits);
 domctl_fn domctl_set_node_affinity, domctl_get_node_affinity, domctl_set_vcpu_affinity,
     domctl_get_vcpu_affinity, domctl_scheduler_op;
 /* hv/domctl_state.c */
-domctl_fn domctl_get_vcpu_context, domctl_set_vcpu_context, domctl_get_context, domctl_set_context, domctl_get_context_partial, domctl_get_page_info,
-    domctl_shadow_op, domctl_get_mempool_size, domctl_set_mempool_size, domctl_get_tsc_info,
-    domctl_set_tsc_info, domctl_irq_permission, domctl_iomem_permission, domctl_ioport_permission;
+domctl_fn domctl_get_vcpu_context, domctl_set_vcpu_context, domctl_get_context, domctl_set_context,
+    domctl_get_context_partial, domctl_get_page_info, domctl_shadow_op, domctl_get_mempool_size,
+    domctl_set_mempool_size, domctl_get_tsc_info, domctl_set_tsc_info, domctl_irq_permission,
+    domctl_iomem_permission, domctl_ioport_permission;
 
 #endif

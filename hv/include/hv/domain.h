@@ -39,49 +39,50 @@ struct vcpu {
     struct arch_vcpu *arch;
 
     /* --- scheduling: LOCK_SCHED of cpu's run queue unless said otherwise ------------------------------- */
-    struct cpu *cpu;          /* where it runs or would run next */
-    volatile bool running;    /* some CPU's current */
+    struct cpu *cpu;       /* where it runs or would run next */
+    volatile bool running; /* some CPU's current */
     bool queued;
-    bool initialised;         /* has registers to start from: VCPUOP_initialise, HVM context, SIPI. LOCK_DOMAIN */
-    uint32_t stopped;         /* VCPU_*, atomic */
-    uint32_t pause_count;     /* LOCK_DOMAIN of domain */
+    bool initialised;     /* has registers to start from: VCPUOP_initialise, HVM context, SIPI. LOCK_DOMAIN */
+    uint32_t stopped;     /* VCPU_*, atomic */
+    uint32_t pause_count; /* LOCK_DOMAIN of domain */
     struct list ready_link;
-    uint64_t affinity;        /* CPUs it may run on, bit per CPU */
-    uint64_t pin;             /* SCHEDOP_pin_override: stands in for affinity while not 0 */
-    uint64_t vtime;           /* ns that it ran, scaled by weight: the least goes first (hv/sched.c) */
-    ns_t charged;             /* up to when vtime counts; while it runs */
+    uint64_t affinity; /* CPUs it may run on, bit per CPU */
+    uint64_t pin;      /* SCHEDOP_pin_override: stands in for affinity while not 0 */
+    uint64_t vtime;    /* ns that it ran, scaled by weight: the least goes first (hv/sched.c) */
+    ns_t charged;      /* up to when vtime counts; while it runs */
 
     /* --- time and run state, changed by the scheduler on the CPU concerned ------------------------------- */
     struct vcpu_runstate_info runstate;
-    gva_t runstate_area;      /* the guest's copy, 0: none (VCPUOP_register_runstate_memory_area) */
-    gva_t time_area;          /* a second copy of vcpu_time_info, 0: none (VCPUOP_register_vcpu_time_memory_area) */
-    struct timer singleshot;  /* VCPUOP_set_singleshot_timer, set_timer_op */
+    gva_t runstate_area; /* the guest's copy, 0: none (VCPUOP_register_runstate_memory_area) */
+    gva_t time_area; /* a second copy of vcpu_time_info, 0: none (VCPUOP_register_vcpu_time_memory_area) */
+    struct timer singleshot; /* VCPUOP_set_singleshot_timer, set_timer_op */
     struct timer periodic;
-    ns_t period;              /* of the periodic timer, 0: off; with ticked under LOCK_SCHED */
-    ns_t ticked;              /* when it last fired */
-    struct timer poll;        /* SCHEDOP_poll's timeout */
+    ns_t period;       /* of the periodic timer, 0: off; with ticked under LOCK_SCHED */
+    ns_t ticked;       /* when it last fired */
+    struct timer poll; /* SCHEDOP_poll's timeout */
 
     /* --- events ---------------------------------------------------------------------------------------------- */
-    struct vcpu_info private_info; /* info of vCPUs over LEGACY_MAX_VCPUS until they register one, and after death */
-    struct vcpu_info *info;   /* where the guest sees it: in shared_info or registered, hypervisor-mapped */
-    mfn_t info_mfn;           /* the frame held for a registered info; INVALID_MFN: in shared_info */
+    struct vcpu_info
+        private_info;       /* info of vCPUs over LEGACY_MAX_VCPUS until they register one, and after death */
+    struct vcpu_info *info; /* where the guest sees it: in shared_info or registered, hypervisor-mapped */
+    mfn_t info_mfn;         /* the frame held for a registered info; INVALID_MFN: in shared_info */
     evtchn_port_t virq_port[NR_VIRQS]; /* 0: unbound. LOCK_EVTCHN */
-    evtchn_port_t poll_port;  /* what SCHEDOP_poll waits for; 0: several ports */
-    bool polling;             /* atomic */
+    evtchn_port_t poll_port;           /* what SCHEDOP_poll waits for; 0: several ports */
+    bool polling;                      /* atomic */
     struct evtchn_fifo_vcpu *fifo;
 };
 
 struct domain {
     domid_t id;
-    bool privileged;          /* may use the control hypercalls: dom0 */
-    bool first_of_id;         /* no earlier domain had this id: free frames marked with it hold its own data */
-    uint32_t refs;            /* atomic */
+    bool privileged;  /* may use the control hypercalls: dom0 */
+    bool first_of_id; /* no earlier domain had this id: free frames marked with it hold its own data */
+    uint32_t refs;    /* atomic */
     struct rcu_head rcu;
-    spinlock_t lock;          /* LOCK_DOMAIN */
+    spinlock_t lock; /* LOCK_DOMAIN */
     xen_domain_handle_t handle;
     struct xen_domctl_createdomain *config; /* as it was created */
 
-    struct vcpu **vcpu;       /* [0 .. max_vcpus), NULL where not created */
+    struct vcpu **vcpu; /* [0 .. max_vcpus), NULL where not created */
     uint32_t max_vcpus;
     uint32_t pause_count;     /* LOCK_DOMAIN */
     uint32_t control_pauses;  /* DOMCTL_pausedomain; those that are in pause_count; LOCK_DOMCTL, or boot */
@@ -93,11 +94,11 @@ struct domain {
     uint32_t kill_step;       /* how far domain_kill has come; LOCK_DOMCTL */
 
     /* --- memory ------------------------------------------------------------------------------------------------ */
-    uint32_t total_pages;     /* frames owned, atomic */
-    uint32_t max_pages;       /* limit of total_pages */
+    uint32_t total_pages;            /* frames owned, atomic */
+    uint32_t max_pages;              /* limit of total_pages */
     struct shared_info *shared_info; /* page_alloc_shared */
-    gfn_t shared_info_gfn;    /* where the guest put it, INVALID_GFN: nowhere; LOCK_DOMAIN */
-    struct e820_entry *memory_map; /* XENMEM_set_memory_map; page_alloc(MEMORY_MAP_ORDER); LOCK_DOMAIN */
+    gfn_t shared_info_gfn;           /* where the guest put it, INVALID_GFN: nowhere; LOCK_DOMAIN */
+    struct e820_entry *memory_map;   /* XENMEM_set_memory_map; page_alloc(MEMORY_MAP_ORDER); LOCK_DOMAIN */
     uint32_t memory_map_entries;
 
     struct evtchn_domain *evtchn;
@@ -105,8 +106,8 @@ struct domain {
     uint64_t hvm_param[HVM_NR_PARAMS]; /* LOCK_DOMAIN for changes */
     struct timer watchdog[2];
     uint32_t watchdog_in_use; /* bit per watchdog; LOCK_DOMAIN */
-    uint64_t mempool_size;    /* DOMCTL_set_paging_mempool_size: noted; page tables are bounded by max_pages */
-    int64_t time_offset;      /* seconds added to the wall clock */
+    uint64_t mempool_size; /* DOMCTL_set_paging_mempool_size: noted; page tables are bounded by max_pages */
+    int64_t time_offset;   /* seconds added to the wall clock */
     uint64_t vm_assist;
     struct arch_domain *arch;
 
@@ -140,7 +141,8 @@ int domain_control_unpause(struct domain *d);
 
 /* id DOMID_INVALID: the next free one. *out is paused once by the control side. 0, -ENOMEM, -EEXIST, -EINVAL. */
 struct xen_domctl_createdomain;
-int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged, struct domain **out);
+int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged,
+                  struct domain **out);
 /* 0, -EEXIST, -EINVAL, -ENOMEM. */
 int vcpu_create(struct domain *d, uint32_t id);
 
@@ -168,7 +170,8 @@ void vcpu_free(struct vcpu *v);
 
 static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
 {
-    return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[index_nospec(id, d->max_vcpus)], __ATOMIC_ACQUIRE) : NULL;
+    return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[index_nospec(id, d->max_vcpus)], __ATOMIC_ACQUIRE)
+                             : NULL;
 }
 
 #endif

@@ -20,10 +20,10 @@ struct domain;
 struct frame {
     union {
         struct {
-            uint32_t refs;  /* 0: free */
-            domid_t owner;  /* while free: last owner, whose data may still be in it */
-            uint8_t order;  /* of the free block that starts here */
-            uint8_t flags;  /* FRAME_* */
+            uint32_t refs; /* 0: free */
+            domid_t owner; /* while free: last owner, whose data may still be in it */
+            uint8_t order; /* of the free block that starts here */
+            uint8_t flags; /* FRAME_* */
         };
         uint64_t word; /* all of the above, for compare-and-swap */
     };
@@ -32,8 +32,9 @@ struct frame {
 _Static_assert(sizeof(struct frame) == 16, "4 KiB of frames must cost 16 bytes each");
 
 #define FRAME_FREE_HEAD 0x01 /* first frame of a block on a free list */
-#define FRAME_UNCOUNTED 0x02 /* not part of its owner's total_pages: the hypervisor's own and page_alloc_shared */
-#define FRAME_RAM       0x04 /* descriptor stands for real RAM that the allocator manages */
+#define FRAME_UNCOUNTED                                                                                      \
+    0x02               /* not part of its owner's total_pages: the hypervisor's own and page_alloc_shared */
+#define FRAME_RAM 0x04 /* descriptor stands for real RAM that the allocator manages */
 
 /* Owner of frames that belong to the hypervisor itself. */
 #define OWNER_HYPERVISOR DOMID_XEN
@@ -63,7 +64,7 @@ void frame_init(struct frame *table, uint64_t limit);
 void frame_add_range(mfn_t start, uint64_t count);
 
 /* --- for domains --------------------------------------------------------------------------------------------- */
-#define ALLOC_ANY   0u
+#define ALLOC_ANY      0u
 #define ALLOC_BELOW_4G 1u
 #define ALLOC_NO_SCRUB 2u /* the caller overwrites it all, or the domain is dom0 */
 

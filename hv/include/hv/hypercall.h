@@ -26,7 +26,7 @@ typedef int64_t hypercall_fn(uint64_t arg[6]);
 int64_t hypercall(uint64_t number, uint64_t arg[6]);
 
 hypercall_fn do_memory_op, do_multicall, do_set_timer_op, do_xen_version, do_console_io, do_grant_table_op,
-    do_vm_assist, do_vcpu_op, do_sched_op, do_event_channel_op, do_physdev_op, do_hvm_op, do_sysctl, do_domctl,
-    do_platform_op, do_xsm_op;
+    do_vm_assist, do_vcpu_op, do_sched_op, do_event_channel_op, do_physdev_op, do_hvm_op, do_sysctl,
+    do_domctl, do_platform_op, do_xsm_op;
 
 #endif

@@ -97,7 +97,7 @@ static inline maddr_t mfn_to_maddr(mfn_t mfn)
 static inline uint64_t index_nospec(uint64_t index, uint64_t limit)
 {
     asm volatile("" : "+r"(index)); /* the compiler must not conclude anything from the check */
-    return index & (uint64_t)((int64_t)~(index | (limit - 1 - index)) >> 63);
+    return index & (uint64_t)((int64_t) ~(index | (limit - 1 - index)) >> 63);
 }
 
 /* Code and data that are freed after boot. */

@@ -29,9 +29,10 @@ void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable);
 /* For XEN_GUEST_HANDLE(...) members: the address in it. */
 #define handle_gva(handle) GVA((uint64_t)(uintptr_t)(handle).p)
 /* The i-th element of an array in the guest. */
-#define copy_element_from_guest(to, handle, i) \
+#define copy_element_from_guest(to, handle, i)                                                               \
     copy_from_guest((to), GVA((uint64_t)(uintptr_t)(handle).p + (uint64_t)(i) * sizeof(*(to))), sizeof(*(to)))
-#define copy_element_to_guest(handle, i, from) \
-    copy_to_guest(GVA((uint64_t)(uintptr_t)(handle).p + (uint64_t)(i) * sizeof(*(from))), (from), sizeof(*(from)))
+#define copy_element_to_guest(handle, i, from)                                                               \
+    copy_to_guest(GVA((uint64_t)(uintptr_t)(handle).p + (uint64_t)(i) * sizeof(*(from))), (from),            \
+                  sizeof(*(from)))
 
 #endif

@@ -22,7 +22,7 @@ enum p2m_type {
     P2M_FOREIGN,  /* another domain's frame, mapped by a privileged domain */
     P2M_GRANT_RW, /* another domain's frame, mapped through a grant */
     P2M_GRANT_RO,
-    P2M_DEVICE,   /* registers of a device, dom0 only; uncached */
+    P2M_DEVICE, /* registers of a device, dom0 only; uncached */
 };
 
 struct p2m_entry {
@@ -31,7 +31,7 @@ struct p2m_entry {
     uint8_t order; /* size of the entry that maps it */
 };
 
-int p2m_domain_init(struct domain *d);       /* 0 or -ENOMEM */
+int p2m_domain_init(struct domain *d); /* 0 or -ENOMEM */
 /* Removes entries and frees tables, a bounded number per call: HYPERCALL_RESTART until none is left, then 0. */
 int64_t p2m_domain_kill(struct domain *d);
 void p2m_domain_free(struct domain *d);

@@ -43,8 +43,8 @@ void arch_send_nmi(struct vcpu *v);
 /* Upcall: the per-vCPU vector if one is set (HVMOP_set_evtchn_upcall_vector) goes to its local APIC; otherwise the
  * domain's callback vector is injected while vcpu_upcall_pending(). Called when pending goes from 0 to 1; ends with vcpu_kick(). */
 void arch_upcall(struct vcpu *v);
-int arch_set_upcall_vector(struct vcpu *v, uint32_t vector);       /* -EINVAL */
-int arch_set_callback_via(struct domain *d, uint64_t via);         /* HVM_PARAM_CALLBACK_IRQ; -EINVAL, -EOPNOTSUPP */
+int arch_set_upcall_vector(struct vcpu *v, uint32_t vector); /* -EINVAL */
+int arch_set_callback_via(struct domain *d, uint64_t via); /* HVM_PARAM_CALLBACK_IRQ; -EINVAL, -EOPNOTSUPP */
 /*
  * Something waits that v would take at its next entry: an NMI, INIT or SIPI, or, with interrupts enabled, an interrupt or
  * an upcall. Then it does not block: HLT, SCHEDOP_block and SCHEDOP_poll all come through vcpu_block_current().
