@@ -41,7 +41,8 @@ static void on_token(evtchn_port_t port, void *arg)
 static void set_timer(void)
 {
     unsigned cpu = cpu_index();
-    due[cpu] = pvh_time_ns() + 20000 + chance() % 400000;
+    /* Far enough apart for a machine of 50 MHz to do something in between. */
+    due[cpu] = pvh_time_ns() + 200000 + chance() % 4000000;
     struct vcpu_set_singleshot_timer set = {.timeout_abs_ns = due[cpu]};
     VCPUOP(VCPUOP_set_singleshot_timer, cpu, &set);
 }
