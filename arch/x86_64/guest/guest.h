@@ -81,7 +81,6 @@ struct arch_vcpu {
     /* Vendor-neutral state that the hardware does not hold. */
     uint64_t dr[4];
     bool dr_loaded;     /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
-    bool wait_for_sipi; /* after INIT: only a SIPI starts it */
     uint64_t xcr0;
     struct xsave_area *xsave_area; /* FPU state while not loaded */
     struct cpu *fpu_cpu; /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */
@@ -91,7 +90,13 @@ struct arch_vcpu {
     uint64_t apic_base, misc_enable;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none */
     bool nmi_pending;
-    volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
+    union {
+        struct {
+            volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
+            bool wait_for_sipi;                       /* after INIT: only a SIPI starts it */
+        };
+        volatile uint32_t start_flags; /* nonzero: any of these */
+    };
     volatile uint8_t sipi_vector;
     struct vlapic *vlapic;
 

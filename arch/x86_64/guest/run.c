@@ -88,7 +88,7 @@ void arch_vcpu_run(struct vcpu *v)
     struct arch_vcpu *a = v->arch;
     struct vmexit exit;
     do {
-        if (unlikely(a->init_pending | a->sipi_pending | a->wait_for_sipi) && !start_state(v))
+        if (unlikely(a->start_flags) && !start_state(v))
             return;
         inject_events(v);
         enter(v, &exit);

@@ -42,7 +42,7 @@ enum exit_reason {
 
 struct vmexit {
     enum exit_reason reason;
-    uint64_t code; /* the vendor's own exit number */
+    uint64_t code; /* the vendor's own exit number; right for EXIT_INIT_STATE and EXIT_UNKNOWN */
     /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD, RDTSC, CR_ACCESS. */
     uint8_t instruction_length;
     uint8_t cpl; /* EXIT_HYPERCALL and EXIT_XSETBV only */

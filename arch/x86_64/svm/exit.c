@@ -93,7 +93,8 @@ static void exit_cr8(struct vcpu *v, struct vmexit *exit)
 static __attribute__((noinline)) void exit_other(struct vcpu *v, struct vmexit *exit)
 {
     struct vmcb *vmcb = vmcb_of(v);
-    switch (vmcb->exit_code) {
+    exit->code = vmcb->exit_code;
+    switch (exit->code) {
     case SVM_EXIT_CR_READ + 8:
     case SVM_EXIT_CR_WRITE + 8:
         exit_cr8(v, exit);
@@ -236,6 +237,5 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
         svm_virtual_end(v);
     if (unlikely(vmcb->exit_int_info & EVENT_VALID))
         svm_requeue(v);
-    exit->code = vmcb->exit_code;
     exit_reason(v, exit);
 }
