@@ -30,6 +30,11 @@
 
 #define SLICE (10 * MILLISECOND)
 #define BOOST (SLICE / 2)
+/*
+ * How far behind one must be to displace another that could go on. More than changing over takes, which is
+ * charged too: otherwise two of nearly the same vtime take turns at changing over, and neither runs.
+ */
+#define LEAD  (MILLISECOND)
 
 _Static_assert(MAX_CPUS == 64, "sets of CPUs are 64-bit masks");
 
@@ -141,7 +146,7 @@ static struct cpu *choose_cpu_locked(const struct vcpu *v, struct cpu *cpu)
 /* What was chosen gives way to v, or has to learn that someone waits. advance_locked() came before. */
 static bool needs_pass_locked(const struct run_queue *rq, const struct vcpu *v)
 {
-    return vcpu_is_idle(rq->chosen) || !rq->sliced || before(v->vtime, rq->chosen->vtime);
+    return vcpu_is_idle(rq->chosen) || !rq->sliced || before(v->vtime + LEAD, rq->chosen->vtime);
 }
 
 /* A vCPU came to wait on cpu's queue although some CPU that it may use idles: that one is to fetch it. */
@@ -233,10 +238,12 @@ static struct vcpu *pick_locked(struct cpu *cpu, struct vcpu *prev)
     struct run_queue *rq = &cpu->run_queue;
     bool stays = !vcpu_is_idle(prev) && !__atomic_load_n(&prev->stopped, __ATOMIC_SEQ_CST) &&
                  (allowed_cpus(prev) & cpu_bit(cpu));
+    bool yields = rq->yields;
+    rq->yields = false;
     if (list_empty(&rq->ready))
         return stays ? prev : cpu->idle;
     struct vcpu *first = list_entry(rq->ready.next, struct vcpu, ready_link);
-    return stays && !before(first->vtime, prev->vtime) ? prev : first;
+    return stays && !yields && !before(first->vtime + LEAD, prev->vtime) ? prev : first;
 }
 
 /* Notes the choice, so that other CPUs see it, and has the slice end if somebody waits for that. */
@@ -317,8 +324,9 @@ void vcpu_yield_current(void)
     if (!list_empty(&rq->ready)) {
         uint64_t first = list_entry(rq->ready.next, struct vcpu, ready_link)->vtime;
         advance_locked(rq, time_now());
-        if (!before(first, v->vtime))
-            v->vtime = first + 1;
+        if (before(v->vtime, first))
+            v->vtime = first;
+        rq->yields = true;
         softirq_raise(SOFTIRQ_SCHEDULE);
     }
     spin_unlock(&rq->lock);

@@ -27,6 +27,7 @@ struct run_queue {
     uint64_t vtime;      /* about where the vCPUs here are; never falls */
     struct timer slice;
     bool sliced; /* the slice timer runs, or has just fired */
+    bool yields; /* chosen gives way to the next one, whatever their vtimes */
 };
 
 /* Why a vCPU does not run: bits of vcpu->stopped, changed atomically. Zero: it may. */
