@@ -4,6 +4,7 @@
 QEMU is an AMD machine (SVM) when it emulates, and the machine's own kind with --accel kvm. Bochs is an Intel
 machine (VMX). The tests start their machines through this file, too."""
 import argparse
+import ctypes
 import os
 import select
 import shutil
@@ -106,6 +107,11 @@ def raw_terminal():
     return lambda: termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
+def die_with_parent():
+    """In the child: whatever ends this script, a SIGKILL too, ends the emulator."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def bochs(options):
     """Runs Bochs, whose serial port is a socket, until it ends. Ctrl-T x ends it, as it does QEMU."""
     work = tempfile.mkdtemp(prefix="hospes-bochs-")
@@ -116,7 +122,7 @@ def bochs(options):
         with open(f"{work}/go", "w") as commands:  # Debian's Bochs starts in its debugger
             commands.write("continue\n")
         emulator = subprocess.Popen(["bochs", "-q", "-f", f"{work}/bochsrc", "-rc", f"{work}/go"], stdin=subprocess.DEVNULL,
-                                    stdout=open(f"{work}/out", "w"), stderr=subprocess.STDOUT)
+                                    stdout=open(f"{work}/out", "w"), stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
         for end in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(end, lambda *_: sys.exit(1))
         restore = raw_terminal()
