@@ -14,6 +14,7 @@ say      = $(if $(V),,@printf '  %-8s%s\n' $(1) $@)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+.SECONDARY:
 MAKEFLAGS += --no-builtin-rules
 
 # --- flags -----------------------------------------------------------------------------------------------
