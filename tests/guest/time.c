@@ -1,6 +1,19 @@
 /* Time: the clock in vcpu_info runs forward, agrees with the TSC and the wall clock is sane (xen/xen.h). */
 #include "check.h"
 
+/* 20 ms by the clock, in ticks of the TSC, is what the clock's own factor makes of them. */
+static bool clock_agrees(const volatile struct vcpu_time_info *time)
+{
+    uint64_t start = pvh_time_ns(), tsc = rdtsc_ordered();
+    while (pvh_time_ns() < start + 20 * MILLISECOND)
+        cpu_pause();
+    uint64_t elapsed = pvh_time_ns() - start, ticks = rdtsc_ordered() - tsc;
+    uint64_t scaled = time->tsc_shift < 0 ? ticks >> -time->tsc_shift : ticks << time->tsc_shift;
+    uint64_t by_tsc = (uint64_t)(((__uint128_t)scaled * time->tsc_to_system_mul) >> 32);
+    uint64_t apart = by_tsc > elapsed ? by_tsc - elapsed : elapsed - by_tsc;
+    return apart < elapsed / 50 + MILLISECOND;
+}
+
 int main(void)
 {
     EXPECT_EQ(event_init(), 0);
@@ -17,15 +30,11 @@ int main(void)
     }
     EXPECT(forward);
 
-    /* 20 ms by the clock, in ticks of the TSC, is what the clock's own factor makes of them. */
-    uint64_t start = pvh_time_ns(), tsc = rdtsc_ordered();
-    while (pvh_time_ns() < start + 20 * MILLISECOND)
-        cpu_pause();
-    uint64_t elapsed = pvh_time_ns() - start, ticks = rdtsc_ordered() - tsc;
-    uint64_t scaled = time->tsc_shift < 0 ? ticks >> -time->tsc_shift : ticks << time->tsc_shift;
-    uint64_t by_tsc = (uint64_t)(((__uint128_t)scaled * time->tsc_to_system_mul) >> 32);
-    uint64_t apart = by_tsc > elapsed ? by_tsc - elapsed : elapsed - by_tsc;
-    EXPECT(apart < elapsed / 50 + MILLISECOND);
+    /* The host may take the processor away between two readings, so the best of ten counts. */
+    bool agrees = false;
+    for (unsigned i = 0; i < 10 && !agrees; i++)
+        agrees = clock_agrees(time);
+    EXPECT(agrees);
 
     /* CPUID says how fast the TSC is; the clock's factor must agree to a thousandth. */
     uint32_t base = hypercall_cpuid_base();
