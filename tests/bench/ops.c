@@ -1,7 +1,7 @@
 /*
  * What one operation costs, in time-stamp ticks: with QEMU's -icount shift=0 and in Bochs a tick is one instruction
  * executed by the machine, so the figures are exact and repeat. Runs as dom0 on Hospes and on Xen alike and prints a
- * line "BENCH name ticks" for each operation; scripts/bench.py sets them side by side.
+ * line "BENCH name ticks" for each operation.
  */
 #include <pvh/apic.h>
 #include <lib/x86.h>
