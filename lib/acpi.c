@@ -3,10 +3,8 @@
  *
  * The tables lie behind each other in one buffer; struct tables is its fixed part, the MADT's entries follow.
  */
-#include <lib/string.h>
-#include <stdbool.h>
-
 #include <lib/acpi.h>
+#include <lib/string.h>
 
 #define PACKED __attribute__((packed))
 
@@ -21,18 +19,7 @@ struct rsdp {
     uint8_t extended_checksum;
     uint8_t reserved[3];
 } PACKED;
-
-struct header {
-    char signature[4];
-    uint32_t length;
-    uint8_t revision;
-    uint8_t checksum;
-    char oem_id[6];
-    char oem_table_id[8];
-    uint32_t oem_revision;
-    char creator_id[4];
-    uint32_t creator_revision;
-} PACKED;
+_Static_assert(sizeof(struct rsdp) == ACPI_RSDP_SIZE, "RSDP");
 
 struct generic_address {
     uint8_t space, bit_width, bit_offset, access_size;
@@ -41,7 +28,7 @@ struct generic_address {
 
 /* ACPI 6.3 section 5.2.9; of the fields that hardware-reduced machines do not have only the room is there. */
 struct fadt {
-    struct header header;
+    struct acpi_header header;
     uint32_t firmware_control, dsdt;
     uint8_t fixed_hardware1[65]; /* reserved (44) .. month alarm (108) */
     uint16_t boot_architecture;
@@ -69,7 +56,7 @@ _Static_assert(offsetof(struct fadt, flags) == 112, "FADT flags");
 #define BOOT_NO_CMOS_RTC      (1u << 5)
 
 struct madt {
-    struct header header;
+    struct acpi_header header;
     uint32_t local_apic_address;
     uint32_t flags;
 } PACKED;
@@ -95,12 +82,12 @@ struct tables {
     struct rsdp rsdp;
     uint8_t align[28]; /* the tables start at a multiple of 64 bytes */
     struct {
-        struct header header;
+        struct acpi_header header;
         uint64_t entries[2];
     } PACKED xsdt;
     struct fadt fadt;
     /* A definition block without objects: its AML is empty. */
-    struct header dsdt;
+    struct acpi_header dsdt;
     struct madt madt;
 } PACKED;
 _Static_assert(offsetof(struct tables, xsdt) == 64, "alignment");
@@ -122,7 +109,7 @@ static uint8_t checksum(const void *table, size_t length)
     return (uint8_t)-sum;
 }
 
-static void finish(struct header *header, const char *signature, uint8_t revision, size_t length)
+void acpi_finish(struct acpi_header *header, const char *signature, uint8_t revision, size_t length)
 {
     memcpy(header->signature, signature, 4);
     header->length = (uint32_t)length;
@@ -135,7 +122,17 @@ static void finish(struct header *header, const char *signature, uint8_t revisio
     header->checksum = checksum(header, length);
 }
 
-static uint8_t *write_cpu(uint8_t *to, unsigned cpu, bool enabled)
+void acpi_write_rsdp(void *to, uint64_t xsdt)
+{
+    struct rsdp *rsdp = to;
+    *rsdp = (struct rsdp){.revision = 2, .length = sizeof *rsdp, .xsdt_address = xsdt};
+    memcpy(rsdp->signature, "RSD PTR ", 8);
+    memcpy(rsdp->oem_id, "HOSPES", 6);
+    rsdp->checksum = checksum(rsdp, 20);
+    rsdp->extended_checksum = checksum(rsdp, sizeof *rsdp);
+}
+
+uint8_t *acpi_write_cpu(uint8_t *to, unsigned cpu, bool enabled)
 {
     uint32_t flags = enabled ? MADT_ENABLED : MADT_ONLINE_CAPABLE;
     if (APIC_ID(cpu) <= LAST_XAPIC_ID) {
@@ -160,28 +157,22 @@ void acpi_write(void *buf, uint64_t address, unsigned vcpus, unsigned max_vcpus)
 
     uint8_t *end = (uint8_t *)(t + 1);
     for (unsigned i = 0; i < max_vcpus; i++)
-        end = write_cpu(end, i, i < vcpus);
+        end = acpi_write_cpu(end, i, i < vcpus);
     t->madt.local_apic_address = LOCAL_APIC_ADDRESS;
-    finish(&t->madt.header, "APIC", 5, (size_t)(end - (uint8_t *)&t->madt));
+    acpi_finish(&t->madt.header, "APIC", 5, (size_t)(end - (uint8_t *)&t->madt));
 
-    finish(&t->dsdt, "DSDT", 2, sizeof t->dsdt);
+    acpi_finish(&t->dsdt, "DSDT", 2, sizeof t->dsdt);
 
     t->fadt.dsdt = (uint32_t)(address + offsetof(struct tables, dsdt));
     t->fadt.x_dsdt = address + offsetof(struct tables, dsdt);
     t->fadt.minor_version = 3;
     t->fadt.boot_architecture = BOOT_NO_VGA | BOOT_NO_MSI | BOOT_NO_ASPM | BOOT_NO_CMOS_RTC;
     t->fadt.flags = FADT_WBINVD | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON | FADT_HARDWARE_REDUCED;
-    finish(&t->fadt.header, "FACP", 6, sizeof t->fadt);
+    acpi_finish(&t->fadt.header, "FACP", 6, sizeof t->fadt);
 
     t->xsdt.entries[0] = address + offsetof(struct tables, fadt);
     t->xsdt.entries[1] = address + offsetof(struct tables, madt);
-    finish(&t->xsdt.header, "XSDT", 1, sizeof t->xsdt);
+    acpi_finish(&t->xsdt.header, "XSDT", 1, sizeof t->xsdt);
 
-    memcpy(t->rsdp.signature, "RSD PTR ", 8);
-    memcpy(t->rsdp.oem_id, "HOSPES", 6);
-    t->rsdp.revision = 2;
-    t->rsdp.length = sizeof t->rsdp;
-    t->rsdp.xsdt_address = address + offsetof(struct tables, xsdt);
-    t->rsdp.checksum = checksum(&t->rsdp, 20);
-    t->rsdp.extended_checksum = checksum(&t->rsdp, sizeof t->rsdp);
+    acpi_write_rsdp(&t->rsdp, address + offsetof(struct tables, xsdt));
 }

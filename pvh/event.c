@@ -27,8 +27,7 @@ static struct {
     void *arg;
 } handlers[PORTS];
 
-/* --- setting up
- * ------------------------------------------------------------------------------------------------ */
+/* --- setting up ----------------------------------------------------------------------------------------- */
 
 static void upcall(struct trap_frame *frame)
 {
@@ -79,8 +78,7 @@ long event_upcall_vector(unsigned vcpu, unsigned vector)
     return hypercall(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, (uint64_t)&upcall_vector, 0, 0, 0);
 }
 
-/* --- the bits
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the bits ------------------------------------------------------------------------------------------- */
 
 static bool set_bit(xen_ulong_t *words, evtchn_port_t port)
 {
@@ -160,8 +158,7 @@ bool event_dispatch(void)
     return any;
 }
 
-/* --- operations
- * ------------------------------------------------------------------------------------------------------ */
+/* --- operations ----------------------------------------------------------------------------------------- */
 
 static long operation(unsigned op, void *arg)
 {

@@ -42,8 +42,7 @@ static struct e820_entry e820[E820_MAX];
 static unsigned e820_count;
 static uint64_t space_next, top = 4 * GIGABYTE, total;
 
-/* --- free pages
- * ------------------------------------------------------------------------------------------------ */
+/* --- free pages ----------------------------------------------------------------------------------------- */
 
 static uint64_t extent_end(const struct extent *e)
 {
@@ -94,8 +93,7 @@ size_t page_free_count(void)
     return free_pages;
 }
 
-/* --- page tables
- * ------------------------------------------------------------------------------------------------- */
+/* --- page tables ---------------------------------------------------------------------------------------- */
 
 /* The table below entry; makes an empty one, or one that maps the same as the large page that stood there. */
 static uint64_t *table_below(uint64_t *entry, uint64_t step)
@@ -148,8 +146,7 @@ bool page_map_identity(uint64_t start, uint64_t size)
     return true;
 }
 
-/* --- the memory map
- * ------------------------------------------------------------------------------------------------ */
+/* --- the memory map ------------------------------------------------------------------------------------- */
 
 static bool start_info_has_map(void)
 {

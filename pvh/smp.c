@@ -5,6 +5,7 @@
  */
 #include <lib/string.h>
 #include <lib/x86.h>
+#include <pvh/acpi.h>
 #include <pvh/event.h>
 #include <pvh/memory.h>
 #include "internal.h"
@@ -15,24 +16,6 @@
 #define ICR_STARTUP   0x4600u
 #define START_TIME_NS 1000000000ull
 #define SIPI_AFTER_NS 200000ull
-
-struct acpi_table {
-    char signature[4];
-    uint32_t length;
-    uint8_t revision, checksum;
-    char oem[26];
-} __attribute__((packed));
-_Static_assert(sizeof(struct acpi_table) == 36, "ACPI table header");
-
-struct acpi_rsdp {
-    char signature[8];
-    uint8_t checksum;
-    char oem[6];
-    uint8_t revision;
-    uint32_t rsdt;
-    uint32_t length;
-    uint64_t xsdt;
-} __attribute__((packed));
 
 enum madt_type { MADT_LOCAL_APIC = 0, MADT_LOCAL_X2APIC = 9 };
 
@@ -68,25 +51,9 @@ static struct {
 } starting;
 static unsigned cpu_count = 1;
 
-static const struct acpi_table *find_madt(void)
-{
-    const struct acpi_rsdp *rsdp = (const void *)pvh_start_info->rsdp_paddr;
-    if (!rsdp || memcmp(rsdp->signature, "RSD PTR ", 8) || rsdp->revision < 2)
-        return NULL;
-    const struct acpi_table *xsdt = (const void *)rsdp->xsdt;
-    for (uint32_t at = sizeof *xsdt; at + 8 <= xsdt->length; at += 8) {
-        uint64_t address;
-        memcpy(&address, (const char *)xsdt + at, sizeof address);
-        const struct acpi_table *table = (const void *)address;
-        if (!memcmp(table->signature, "APIC", 4))
-            return table;
-    }
-    return NULL;
-}
-
 unsigned cpu_apic_ids(uint32_t *ids, unsigned max)
 {
-    const struct acpi_table *madt = find_madt();
+    const struct acpi_table *madt = acpi_find("APIC");
     unsigned count = 0;
     if (!madt)
         return 0;

@@ -14,7 +14,8 @@
 bool parse_number(const char *s, uint64_t *value);
 bool parse_size(const char *s, uint64_t unit, uint64_t *bytes);
 
-/* How many single-character edits turn a into b; used to name the nearest known word. Words up to 63 characters. */
+/* How many single-character edits turn a into b; used to name the nearest known word. Words up to 63
+ * characters. */
 unsigned edit_distance(const char *a, const char *b);
 
 #endif

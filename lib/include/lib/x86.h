@@ -1,6 +1,6 @@
 /*
- * Single instructions of the processor as functions, for every image. Those that may fault (RDMSR of what is not there,
- * XSETBV) fault.
+ * Single instructions of the processor as functions, for every image. Those that may fault (RDMSR of what is
+ * not there, XSETBV) fault.
  */
 #ifndef LIB_X86_H
 #define LIB_X86_H

@@ -25,8 +25,8 @@ typedef void (*event_handler)(evtchn_port_t port, void *arg);
 /* Calls handler for each event on the port; unmasks it. NULL: masks it. Ports 0..1023. */
 void event_handle(evtchn_port_t port, event_handler handler, void *arg);
 /*
- * Delivers once what is pending on this CPU: acknowledges and calls handlers. True when there was anything. What comes
- * meanwhile stays pending, so that a flood of events cannot keep the caller here.
+ * Delivers once what is pending on this CPU: acknowledges and calls handlers. True when there was anything.
+ * What comes meanwhile stays pending, so that a flood of events cannot keep the caller here.
  */
 bool event_dispatch(void);
 
@@ -44,8 +44,7 @@ long event_bind_interdomain(domid_t remote, evtchn_port_t remote_port);
 long event_bind_virq(uint32_t virq, uint32_t vcpu);
 long event_bind_ipi(uint32_t vcpu);
 
-/* --- time: the clock in vcpu_info and shared info; event_init() must have run
- * ---------------------------------- */
+/* --- time: the clock in vcpu_info and shared info; event_init() must have run --------------------------- */
 uint64_t pvh_time_ns(void);     /* since the hypervisor started */
 uint64_t pvh_wall_time_s(void); /* seconds since 1970 */
 

@@ -19,8 +19,7 @@ int main(void);
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-/* --- what the loader handed over (xen/arch-x86/hvm/start_info.h)
- * -------------------------------------------------- */
+/* --- what the loader handed over (xen/arch-x86/hvm/start_info.h) ---------------------------------------- */
 extern const struct hvm_start_info *pvh_start_info;
 /* True in the initial domain. */
 bool pvh_is_dom0(void);
@@ -34,8 +33,7 @@ bool pvh_option(const char *name, char *value, size_t size);
 /* Module number index in *module; false past the last. The archive of files is the last one. */
 bool pvh_module(unsigned index, struct hvm_modlist_entry *module);
 
-/* --- console
- * -------------------------------------------------------------------------------------------------------- */
+/* --- console -------------------------------------------------------------------------------------------- */
 /*
  * dom0: CONSOLEIO_write. Other domains: the PV console ring, waiting a bounded time for room; after that, and
  * where there is no ring, port 0xe9. '\n' goes out as "\r\n" on the ring. Works from the first line of main()
@@ -47,9 +45,7 @@ void pvh_vprintf(const char *format, va_list args) __attribute__((format(printf,
 /* One waiting character of the domain's own PV console ring, or -1. Not for dom0. */
 int pvh_getchar(void);
 
-/* --- the end
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- the end -------------------------------------------------------------------------------------------- */
 /* SCHEDOP_shutdown with a SHUTDOWN_* reason of xen/sched.h. */
 _Noreturn void pvh_shutdown(unsigned reason);
 /* Prints and ends with SHUTDOWN_crash. */
