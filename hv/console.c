@@ -46,7 +46,7 @@ static void unlock_console(bool locked)
         spin_unlock(&console_lock);
 }
 
-/* --- output ----------------------------------------------------------------------------------- */
+/* --- output --------------------------------------------------------------------------------------------- */
 
 static void write_devices(const char *text, size_t length)
 {
@@ -108,7 +108,7 @@ void console_write_guest(struct domain *d, const char *text, size_t length)
         guest_printk(d, LOG_DEBUG "%s", line);
 }
 
-/* --- the ring, for sysctl --------------------------------------------------------------------- */
+/* --- the ring, for sysctl ------------------------------------------------------------------------------- */
 
 void console_ring_pieces(bool incremental, uint32_t *index, uint32_t max, struct console_piece piece[2])
 {
@@ -133,7 +133,7 @@ void console_ring_clear(void)
     unlock_console(locked);
 }
 
-/* --- input ------------------------------------------------------------------------------------ */
+/* --- input ---------------------------------------------------------------------------------------------- */
 
 #define SWITCH_CHARACTER '\001' /* Ctrl-A */
 #define SWITCH_COUNT     3u
@@ -217,7 +217,7 @@ void console_softirq(void)
         evtchn_send_global_virq(dom0, VIRQ_CON_RING);
 }
 
-/* --- start ------------------------------------------------------------------------------------ */
+/* --- start ---------------------------------------------------------------------------------------------- */
 
 INIT_CODE void console_register(const struct console_output *output)
 {

@@ -1,9 +1,10 @@
 /*
  * The first domain, built from the boot modules (hv/dom0.h).
  *
- * dom0's memory is one to one: guest frame n is machine frame n. So it gets the lowest free RAM, which is where its kernel
- * wants to be loaded, and takes over the modules where they lie. What it is told about memory is the firmware's
- * map, in which RAM that is not its own stands as reserved. Runs once, on the boot CPU, before any guest; no locking.
+ * dom0's memory is one to one: guest frame n is machine frame n. So it gets the lowest free RAM, which is
+ * where its kernel wants to be loaded, and takes over the modules where they lie. What it is told about
+ * memory is the firmware's map, in which RAM that is not its own stands as reserved. Runs once, on the boot
+ * CPU, before any guest; no locking.
  */
 #include <hv/arch/p2m.h>
 #include <hv/arch/vcpu.h>
@@ -16,7 +17,6 @@
 #include <hv/panic.h>
 #include <hv/printk.h>
 #include <hv/sched.h>
-#include <lib/acpi.h>
 #include <lib/elf.h>
 #include <lib/number.h>
 #include <lib/string.h>
@@ -35,12 +35,13 @@ static struct range {
 } ranges[MAX_RANGES] INIT_DATA;
 static unsigned range_count INIT_DATA;
 
-/* --- command line --------------------------------------------------------------------------------------------- */
+/* --- command line --------------------------------------------------------------------------------------- */
 
 static uint64_t dom0_mem;
 static uint32_t dom0_max_vcpus;
 
-/* dom0_mem=SIZE[,min:SIZE][,max:SIZE]: with memory one to one there is no growing, so max: only bounds SIZE. */
+/* dom0_mem=SIZE[,min:SIZE][,max:SIZE]: with memory one to one there is no growing, so max: only bounds SIZE.
+ */
 static int parse_dom0_mem(const char *value)
 {
     uint64_t size = 0, least = 0, most = ~0ull;
@@ -65,7 +66,7 @@ static int parse_dom0_mem(const char *value)
 CMDLINE_FN("dom0_mem", parse_dom0_mem);
 CMDLINE_UINT("dom0_max_vcpus", dom0_max_vcpus);
 
-/* --- memory ------------------------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 static INIT_CODE void own_range(uint64_t start, uint64_t count)
 {
@@ -94,7 +95,8 @@ static INIT_CODE bool take(uint64_t start, uint64_t count)
     return true;
 }
 
-/* Free frames of one region of RAM, in pieces of 2 MiB where they are whole. Returns how many of wanted were got. */
+/* Free frames of one region of RAM, in pieces of 2 MiB where they are whole. Returns how many of wanted were
+ * got. */
 static INIT_CODE uint64_t take_from(const struct memory_region *region, uint64_t wanted)
 {
     uint64_t at = DIV_ROUND_UP(region->start, PAGE_SIZE), end = (region->start + region->size) >> PAGE_SHIFT;
@@ -168,7 +170,8 @@ static INIT_CODE uint64_t kernel_frames(const struct elf_image *kernel)
     return DIV_ROUND_UP(kernel->end, PAGE_SIZE) - (kernel->start >> PAGE_SHIFT);
 }
 
-/* count frames of dom0's between 1 MiB and 4 GiB that hold neither its kernel nor a module. 0: there are none. */
+/* count frames of dom0's between 1 MiB and 4 GiB that hold neither its kernel nor a module. 0: there are
+ * none. */
 static INIT_CODE uint64_t find_room(const struct boot_info *info, const struct elf_image *kernel,
                                     uint64_t count)
 {
@@ -188,7 +191,7 @@ static INIT_CODE uint64_t find_room(const struct boot_info *info, const struct e
     return 0;
 }
 
-/* --- what dom0 is told about memory ----------------------------------------------------------------------------------- */
+/* --- what dom0 is told about memory --------------------------------------------------------------------- */
 
 static INIT_CODE void add_map_entry(uint64_t start, uint64_t size, uint32_t type)
 {
@@ -229,7 +232,7 @@ static INIT_CODE void make_memory_map(const struct boot_info *info)
     }
 }
 
-/* --- kernel and start info ---------------------------------------------------------------------------------------------- */
+/* --- kernel and start info ------------------------------------------------------------------------------ */
 
 static INIT_CODE void *dom0_memory(uint64_t address)
 {
@@ -264,7 +267,8 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
     size_t size = sizeof(struct hvm_start_info) + strlen(info->module[0].cmdline) + 64;
     for (unsigned i = 1; i < info->modules; i++)
         size += sizeof(struct hvm_modlist_entry) + strlen(info->module[i].cmdline) + 16;
-    size += dom0->memory_map_entries * sizeof(struct hvm_memmap_table_entry) + acpi_size(dom0->max_vcpus);
+    size += dom0->memory_map_entries * sizeof(struct hvm_memmap_table_entry) +
+            arch_dom0_acpi_size(dom0->max_vcpus);
 
     uint64_t room = find_room(info, kernel, DIV_ROUND_UP(size, PAGE_SIZE)) << PAGE_SHIFT;
     if (!room)
@@ -294,12 +298,12 @@ static INIT_CODE uint64_t make_start_info(const struct boot_info *info, const st
         place(&at, &entry, sizeof entry);
     }
     start.rsdp_paddr = at;
-    acpi_write(dom0_memory(at), at, dom0->max_vcpus, dom0->max_vcpus);
+    arch_dom0_acpi_write(dom0_memory(at), at, dom0->max_vcpus);
     memcpy(dom0_memory(room), &start, sizeof start);
     return room;
 }
 
-/* --- all together --------------------------------------------------------------------------------------------------------- */
+/* --- all together --------------------------------------------------------------------------------------- */
 
 static INIT_CODE void create_domain(void)
 {
@@ -322,9 +326,6 @@ static INIT_CODE void create_domain(void)
 
 INIT_CODE void dom0_build(const struct boot_info *info)
 {
-    if (!info->modules)
-        boot_fail("no boot module: dom0's kernel is missing; add `-initrd build/dom0,ARCHIVE` (QEMU) or a "
-                  "module2 line (GRUB)");
     const struct boot_module *module = &info->module[0];
     static struct elf_image kernel INIT_DATA;
     static struct why why INIT_DATA;

@@ -29,7 +29,7 @@ static struct domain **table[DIV_ROUND_UP(DOMID_FIRST_RESERVED, TABLE_SIZE)];
 static uint64_t id_seen[DIV_ROUND_UP(DOMID_FIRST_RESERVED, 64)]; /* ids that some domain had since boot */
 static domid_t last_id;
 
-/* --- finding -------------------------------------------------------------------------------------- */
+/* --- finding -------------------------------------------------------------------------------------------- */
 
 static struct domain **table_slot(domid_t id)
 {
@@ -96,7 +96,7 @@ static int reserve_slot(domid_t id)
     return 0;
 }
 
-/* --- references ----------------------------------------------------------------------------------- */
+/* --- references ----------------------------------------------------------------------------------------- */
 
 static void free_parts(struct domain *d)
 {
@@ -141,7 +141,7 @@ void domain_put(struct domain *d)
     rcu_defer(&d->rcu, domain_free);
 }
 
-/* --- creation ------------------------------------------------------------------------------------- */
+/* --- creation ------------------------------------------------------------------------------------------- */
 
 static int check_config(const struct xen_domctl_createdomain *config)
 {
@@ -237,7 +237,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     return 0;
 }
 
-/* --- pausing by the toolstack --------------------------------------------------------------------- */
+/* --- pausing by the toolstack --------------------------------------------------------------------------- */
 
 #define MAX_CONTROL_PAUSES 255
 
@@ -259,7 +259,7 @@ int domain_control_unpause(struct domain *d)
     return 0;
 }
 
-/* --- shutdown ------------------------------------------------------------------------------------- */
+/* --- shutdown ------------------------------------------------------------------------------------------- */
 
 static void stop_vcpus_locked(struct domain *d)
 {
@@ -331,7 +331,7 @@ void domain_crash(struct domain *d, const char *format, ...)
     domain_shutdown(d, SHUTDOWN_crash);
 }
 
-/* --- destruction ---------------------------------------------------------------------------------- */
+/* --- destruction ---------------------------------------------------------------------------------------- */
 
 static int64_t stop_for_good(struct domain *d)
 {
@@ -385,7 +385,7 @@ int64_t domain_kill(struct domain *d)
     return 0;
 }
 
-/* --- debug ---------------------------------------------------------------------------------------- */
+/* --- debug ---------------------------------------------------------------------------------------------- */
 
 static const char *state_of(const struct domain *d)
 {

@@ -19,7 +19,7 @@
 
 static spinlock_t domctl_lock = SPINLOCK_INIT(LOCK_DOMCTL);
 
-/* --- information ---------------------------------------------------------------------------------- */
+/* --- information ---------------------------------------------------------------------------------------- */
 
 static void add_vcpu_info(struct vcpu *v, struct xen_domctl_getdomaininfo *info)
 {
@@ -102,7 +102,7 @@ static int64_t get_vcpu_info(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static int64_t create_domain(struct xen_domctl *op, struct domain *d)
 {
@@ -155,7 +155,7 @@ static int64_t make_vcpus(struct xen_domctl *op, struct domain *d)
     return 0;
 }
 
-/* --- properties ----------------------------------------------------------------------------------- */
+/* --- properties ----------------------------------------------------------------------------------------- */
 
 static int64_t set_max_mem(struct xen_domctl *op, struct domain *d)
 {
@@ -204,7 +204,7 @@ static int64_t address_size(struct xen_domctl *op, struct domain *d)
     return -XEN_EOPNOTSUPP;
 }
 
-/* --- the table ------------------------------------------------------------------------------------ */
+/* --- the table ------------------------------------------------------------------------------------------ */
 
 #define COPY_BACK 0x1
 #define UNLOCKED  0x2
@@ -289,7 +289,7 @@ int64_t do_domctl(uint64_t arg[6])
     return result;
 }
 
-/* --- for the other operations --------------------------------------------------------------------- */
+/* --- for the other operations --------------------------------------------------------------------------- */
 
 void control_pause_and_wait(struct domain *d)
 {

@@ -19,7 +19,7 @@
 #include <xen/arch-x86/xen.h>
 #include <xen/hvm/save.h>
 
-/* --- HVM context ---------------------------------------------------------------------------------- */
+/* --- HVM context ---------------------------------------------------------------------------------------- */
 
 #define MAX_CONTEXT_ORDER 9u /* 2 MiB: MAX_VCPUS with all their state is less */
 
@@ -129,7 +129,7 @@ int64_t domctl_get_context_partial(struct xen_domctl *op, struct domain *d)
     return error;
 }
 
-/* --- vCPU context --------------------------------------------------------------------------------- */
+/* --- vCPU context --------------------------------------------------------------------------------------- */
 
 #define VCPU_CONTEXT_ORDER 1u
 _Static_assert(sizeof(struct vcpu_guest_context) <= PAGE_SIZE << VCPU_CONTEXT_ORDER, "it needs its room");
@@ -186,7 +186,7 @@ int64_t domctl_set_vcpu_context(struct xen_domctl *op, struct domain *d)
     return error;
 }
 
-/* --- memory --------------------------------------------------------------------------------------- */
+/* --- memory --------------------------------------------------------------------------------------------- */
 
 #define MAX_PAGE_INFOS 1024 /* per call, as Xen's */
 
@@ -245,7 +245,7 @@ int64_t domctl_shadow_op(struct xen_domctl *op, struct domain *d)
     }
 }
 
-/* --- time ----------------------------------------------------------------------------------------- */
+/* --- time ----------------------------------------------------------------------------------------------- */
 
 #define TSC_MODE_DEFAULT       0
 #define TSC_MODE_NEVER_EMULATE 2
@@ -269,7 +269,7 @@ int64_t domctl_set_tsc_info(struct xen_domctl *op, struct domain *d)
     return t->gtsc_khz == 0 || t->gtsc_khz == tsc_khz ? 0 : -XEN_EOPNOTSUPP;
 }
 
-/* --- hardware ------------------------------------------------------------------------------------- */
+/* --- hardware ------------------------------------------------------------------------------------------- */
 
 static int64_t permission(const struct domain *d, bool allow)
 {

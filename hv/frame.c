@@ -9,8 +9,8 @@
  * domain, which has to be the only one that ever had this id (domain->first_of_id).
  *
  * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever
- * took it. The owner of a frame in use does not change; whoever is not sure that it is in use takes a reference
- * by compare-and-swap of frame->word.
+ * took it. The owner of a frame in use does not change; whoever is not sure that it is in use takes a
+ * reference by compare-and-swap of frame->word.
  */
 #include <hv/boot_info.h>
 #include <hv/domain.h>
@@ -39,7 +39,7 @@ static enum zone zone_of(uint64_t mfn)
     return mfn < LOW_LIMIT ? ZONE_LOW : ZONE_HIGH;
 }
 
-/* --- free lists; LOCK_FRAME is held --------------------------------------------------------------- */
+/* --- free lists; LOCK_FRAME is held --------------------------------------------------------------------- */
 
 static void push_locked(uint64_t mfn, unsigned order)
 {
@@ -168,7 +168,7 @@ static bool take_range_locked(uint64_t start, uint64_t end)
     return true;
 }
 
-/* --- ownership ------------------------------------------------------------------------------------ */
+/* --- ownership ------------------------------------------------------------------------------------------ */
 
 static uint64_t make_word(uint32_t refs, domid_t owner, uint8_t flags)
 {
@@ -312,7 +312,7 @@ domid_t frame_owner(mfn_t mfn)
     return f.refs ? f.owner : DOMID_INVALID;
 }
 
-/* --- for the hypervisor --------------------------------------------------------------------------- */
+/* --- for the hypervisor --------------------------------------------------------------------------------- */
 
 void *page_alloc(unsigned order)
 {
@@ -351,7 +351,7 @@ void page_free_shared(void *p)
         frame_put(virt_to_mfn(p));
 }
 
-/* --- boot and figures ----------------------------------------------------------------------------- */
+/* --- boot and figures ----------------------------------------------------------------------------------- */
 
 void INIT_CODE frame_init(struct frame *table, uint64_t limit)
 {

@@ -22,7 +22,7 @@ static uint32_t gnttab_max_maptrack_option = 1024;
 CMDLINE_UINT("gnttab_max_frames", gnttab_max_frames_option);
 CMDLINE_UINT("gnttab_max_maptrack_frames", gnttab_max_maptrack_option);
 
-/* --- life ----------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 static int grow_locked(struct domain *d, uint32_t frames)
 {
@@ -131,7 +131,7 @@ uint32_t gnttab_max_frames(const struct domain *d)
     return d->gnttab->max_frames;
 }
 
-/* --- the table as a whole ------------------------------------------------------------------------- */
+/* --- the table as a whole ------------------------------------------------------------------------------- */
 
 /* For operations that report a missing domain or right in their status. */
 static int find_table(domid_t id, struct domain **d)
@@ -284,7 +284,7 @@ int64_t do_grant_table_op(uint64_t arg[6])
     return (int32_t)arg[2] < 0 ? -XEN_EINVAL : operation[command](arg);
 }
 
-/* --- debug ---------------------------------------------------------------------------------------- */
+/* --- debug ---------------------------------------------------------------------------------------------- */
 
 static void dump_domain(const struct domain *d)
 {

@@ -2,9 +2,11 @@
  * Mapping of granted pages: GNTTABOP_map_grant_ref and unmap_grant_ref, and the end of all mappings of a
  * dying domain.
  *
- * A mapping is a p2m entry of type P2M_GRANT_*, which owns the frame reference that grant_pin() took, and a
- * handle. Undoing goes in batches: entries out, one flush, then pins and references. Only these functions
- * touch such entries, so what the handle says about an entry is true.
+ * A handle stands for one pin and one frame reference (grant_pin()), and for a p2m entry of type P2M_GRANT_*
+ * when the processor is to reach the page (GNTMAP_host_map). Devices do with the address that is told
+ * (GNTMAP_device_map): that changes no map, and undoing it flushes nothing. Undoing goes in batches: entries
+ * out, one flush, then pins and references. Only these functions touch such entries, so what the handle says
+ * about an entry is true.
  *
  * Locking: see hv/gnttab_internal.h. The free handles have the mapping domain's LOCK_GNTTAB.
  */
@@ -18,9 +20,10 @@
 #include <hv/panic.h>
 
 #define GRANT_TYPES (P2M_BIT(P2M_GRANT_RW) | P2M_BIT(P2M_GRANT_RO))
+#define USES        (GNTMAP_host_map | GNTMAP_device_map)
 #define UNMAP_BATCH 32u
 
-/* --- handles -------------------------------------------------------------------------------------- */
+/* --- handles -------------------------------------------------------------------------------------------- */
 
 static unsigned mapping_list_order(const struct gnttab *g)
 {
@@ -86,21 +89,36 @@ void gnttab_free_mappings(struct gnttab *g)
     page_free(g->mapping, mapping_list_order(g));
 }
 
-/* --- mapping -------------------------------------------------------------------------------------- */
+/* --- mapping -------------------------------------------------------------------------------------------- */
 
 static int check_flags(uint32_t flags)
 {
-    if (!(flags & (GNTMAP_host_map | GNTMAP_device_map)))
+    if (!(flags & USES))
         return GNTST_bad_gntref;
-    return (flags & ~(uint32_t)GNTMAP_readonly) == GNTMAP_host_map ? GNTST_okay : GNTST_general_error;
+    return flags & ~(uint32_t)(USES | GNTMAP_readonly) ? GNTST_general_error : GNTST_okay;
+}
+
+/* Pins the grant, and puts the page where the processor is to see it. */
+static int pin_and_map(struct domain *ld, struct domain *rd, const struct gnttab_map_grant_ref *op,
+                       mfn_t *mfn)
+{
+    bool readonly = op->flags & GNTMAP_readonly;
+    gfn_t gfn = gpa_to_gfn(GPA(op->host_addr));
+
+    if (op->flags & GNTMAP_host_map && gfn.v > UINT32_MAX)
+        return GNTST_general_error;
+    int status = grant_pin(rd, op->ref, readonly, mfn);
+    if (status == GNTST_okay && op->flags & GNTMAP_host_map &&
+        p2m_add(ld, gfn, *mfn, ORDER_4K, readonly ? P2M_GRANT_RO : P2M_GRANT_RW)) {
+        grant_unpin(rd, op->ref, readonly);
+        frame_put(*mfn);
+        status = GNTST_general_error;
+    }
+    return status;
 }
 
 static int map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
 {
-    bool readonly = op->flags & GNTMAP_readonly;
-    gfn_t gfn = gpa_to_gfn(GPA(op->host_addr));
-    mfn_t mfn;
-
     int status = check_flags(op->flags);
     if (status != GNTST_okay)
         return status;
@@ -111,22 +129,18 @@ static int map_one(struct domain *ld, struct gnttab_map_grant_ref *op)
     if (handle == NO_HANDLE)
         return GNTST_no_space;
 
-    status = grant_pin(rd, op->ref, readonly, &mfn);
-    if (status == GNTST_okay && p2m_add(ld, gfn, mfn, ORDER_4K, readonly ? P2M_GRANT_RO : P2M_GRANT_RW)) {
-        grant_unpin(rd, op->ref, readonly);
-        frame_put(mfn);
-        status = GNTST_general_error;
-    }
+    mfn_t mfn;
+    status = pin_and_map(ld, rd, op, &mfn);
     if (status != GNTST_okay) {
         give_back_handle(ld->gnttab, handle);
         return status;
     }
-
     struct grant_mapping *m = grant_mapping(ld->gnttab, handle);
-    m->gfn = gfn.v;
+    m->gfn = (uint32_t)gpa_to_gfn(GPA(op->host_addr)).v;
+    m->mfn = (uint32_t)mfn.v;
     m->ref = op->ref;
     m->domid = op->dom;
-    m->readonly = readonly;
+    m->flags = (uint8_t)op->flags;
     __atomic_store_n(&m->state, MAPPING_LIVE, __ATOMIC_RELEASE);
     op->handle = handle;
     op->dev_bus_addr = mfn_to_maddr(mfn).v;
@@ -153,24 +167,30 @@ int64_t grant_map(uint64_t arg[6])
     return 0;
 }
 
-/* --- unmapping ------------------------------------------------------------------------------------ */
+/* --- unmapping ------------------------------------------------------------------------------------------ */
 
-/* Handles whose p2m entries are out, and whose frames are still held. */
+/* Handles of which something was undone, and whose frames are still held. */
 struct unmapped {
+    bool flush; /* some p2m entry is out */
     unsigned count;
     uint32_t handle[UNMAP_BATCH];
 };
 
 static void finish_unmap(struct domain *ld, struct unmapped *u)
 {
-    if (u->count)
+    if (u->flush)
         p2m_flush(ld);
     for (unsigned i = 0; i < u->count; i++) {
-        const struct grant_mapping *m = grant_mapping(ld->gnttab, u->handle[i]);
-        frame_put(grant_unpin(domain_find(m->domid), m->ref, m->readonly));
-        give_back_handle(ld->gnttab, u->handle[i]);
+        struct grant_mapping *m = grant_mapping(ld->gnttab, u->handle[i]);
+        if (m->flags & USES) {
+            __atomic_store_n(&m->state, MAPPING_LIVE, __ATOMIC_RELEASE);
+        } else {
+            frame_put(grant_unpin(domain_find(m->domid), m->ref, m->flags & GNTMAP_readonly));
+            give_back_handle(ld->gnttab, u->handle[i]);
+        }
     }
     u->count = 0;
+    u->flush = false;
 }
 
 /* Claims a live handle: from here on it is this CPU's. */
@@ -186,12 +206,18 @@ static bool claim_handle(struct gnttab *g, uint32_t handle)
                                        __ATOMIC_RELAXED);
 }
 
-static void take_entry_out(struct domain *ld, struct unmapped *u, uint32_t handle)
+/* The handle is claimed; uses are among those that it has. */
+static void undo(struct domain *ld, struct unmapped *u, uint32_t handle, uint8_t uses)
 {
-    struct p2m_entry old;
+    struct grant_mapping *m = grant_mapping(ld->gnttab, handle);
 
-    int error = p2m_remove_noflush(ld, GFN(grant_mapping(ld->gnttab, handle)->gfn), GRANT_TYPES, &old);
-    ASSERT(!error);
+    if (uses & GNTMAP_host_map) {
+        struct p2m_entry old;
+        int error = p2m_remove_noflush(ld, GFN(m->gfn), GRANT_TYPES, &old);
+        ASSERT(!error);
+        u->flush = true;
+    }
+    m->flags &= (uint8_t)~uses;
     u->handle[u->count++] = handle;
 }
 
@@ -201,12 +227,16 @@ static int unmap_one(struct domain *ld, const struct gnttab_unmap_grant_ref *op,
         return GNTST_bad_handle;
 
     struct grant_mapping *m = grant_mapping(ld->gnttab, op->handle);
-    bool other_place = op->host_addr >> PAGE_SHIFT != m->gfn;
-    if (op->host_addr == 0 || other_place) {
+    uint8_t uses = (op->host_addr ? GNTMAP_host_map : 0) | (op->dev_bus_addr ? GNTMAP_device_map : 0);
+    bool elsewhere = op->host_addr && op->host_addr >> PAGE_SHIFT != m->gfn;
+    bool another = op->dev_bus_addr && op->dev_bus_addr >> PAGE_SHIFT != m->mfn;
+    /* A bus address that was told without being asked for is no use: naming it is no mistake. */
+    uses &= m->flags | ~(uint8_t)GNTMAP_device_map;
+    if (!uses || elsewhere || another || uses & ~m->flags) {
         __atomic_store_n(&m->state, MAPPING_LIVE, __ATOMIC_RELEASE);
-        return op->host_addr == 0 ? GNTST_okay : GNTST_general_error;
+        return elsewhere || another || uses ? GNTST_general_error : GNTST_okay;
     }
-    take_entry_out(ld, u, op->handle);
+    undo(ld, u, op->handle, uses);
     return GNTST_okay;
 }
 
@@ -248,7 +278,7 @@ int64_t gnttab_kill(struct domain *d)
     for (unsigned i = 0; i < HYPERCALL_BUDGET && g->kill_next < g->handles; i++, g->kill_next++) {
         if (!claim_handle(g, g->kill_next))
             continue;
-        take_entry_out(d, &u, g->kill_next);
+        undo(d, &u, g->kill_next, grant_mapping(g, g->kill_next)->flags & USES);
         if (u.count == UNMAP_BATCH)
             finish_unmap(d, &u);
     }

@@ -10,15 +10,15 @@
 
 #if HV_DEBUG
 
-_Static_assert(2 * LOCK_LEVELS <= 32, "struct cpu's locks_held has two bits per level");
+_Static_assert(2 * LOCK_LEVELS <= 64, "struct cpu's locks_held has two bits per level");
 
-#define LEVEL_ONE(level) (1u << (2 * (level)))
+#define LEVEL_ONE(level) (1ull << (2 * (level)))
 
 static void check_order(const spinlock_t *lock)
 {
     struct cpu *cpu = this_cpu();
     if (cpu->locks_held >> (2 * lock->level))
-        panic("lock %p of level %u taken while levels %#x are held", (const void *)lock, lock->level,
+        panic("lock %p of level %u taken while levels %#lx are held", (const void *)lock, lock->level,
               cpu->locks_held);
 }
 

@@ -27,7 +27,8 @@ static INIT_CODE void check_boot_info(void)
         boot_fail("more than %u modules, %u memory regions or %u bytes of command lines; give it less",
                   BOOT_MAX_MODULES, BOOT_MAX_REGIONS, BOOT_TEXT_SIZE);
     if (!boot_info.modules)
-        boot_fail("no boot module: the first one has to be dom0's kernel (GRUB: module2 /boot/dom0)");
+        boot_fail("no boot module: the first one has to be dom0's kernel; add -initrd build/dom0,ARCHIVE "
+                  "(QEMU) or a module2 line (GRUB)");
 }
 
 INIT_CODE void hv_main(void)

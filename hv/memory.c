@@ -16,7 +16,7 @@
 
 #define MAX_EXTENT_ORDER ORDER_2M
 
-/* --- populate ------------------------------------------------------------------------------------- */
+/* --- populate ------------------------------------------------------------------------------------------- */
 
 /* ALLOC_* for a request's flags; false when they cannot be had. There is one NUMA node, number 0. */
 static bool allocation_flags(uint32_t mem_flags, unsigned *flags)
@@ -60,7 +60,7 @@ static bool populate_extent(struct domain *d, gfn_t gfn, unsigned order, unsigne
     return false;
 }
 
-/* --- decrease ------------------------------------------------------------------------------------- */
+/* --- decrease ------------------------------------------------------------------------------------------- */
 
 /* Frames that left the p2m and are put once no CPU can still reach them. */
 struct leaving {
@@ -93,7 +93,7 @@ static bool release_extent(struct leaving *l, gfn_t gfn, unsigned order)
     return true;
 }
 
-/* --- both ----------------------------------------------------------------------------------------- */
+/* --- both ----------------------------------------------------------------------------------------------- */
 
 /* Reads and checks the request; false: nothing is to be done. */
 static bool get_reservation(gva_t argument, uint64_t start, struct xen_memory_reservation *r,
@@ -163,7 +163,7 @@ static int64_t exchange(uint64_t arg[6], uint64_t start)
     return copy_from_guest(&e, memory_argument(arg), sizeof e) ? -XEN_EFAULT : -XEN_EOPNOTSUPP;
 }
 
-/* --- queries -------------------------------------------------------------------------------------- */
+/* --- queries -------------------------------------------------------------------------------------------- */
 
 static int64_t maximum_ram_page(uint64_t arg[6], uint64_t start)
 {

@@ -12,25 +12,48 @@
 /* Room for a map: MEMORY_MAP_ORDER pages. */
 #define MAX_ENTRIES ((PAGE_SIZE << MEMORY_MAP_ORDER) / sizeof(struct e820_entry))
 
+int memory_map_read(struct domain *d, gva_t to, uint32_t *entries)
+{
+    int error = -XEN_ENOSYS;
+
+    spin_lock(&d->lock);
+    *entries = MIN(*entries, d->memory_map_entries);
+    if (d->memory_map_entries)
+        error = copy_to_guest(to, d->memory_map, *entries * sizeof d->memory_map[0]);
+    spin_unlock(&d->lock);
+    return error;
+}
+
+int memory_map_write(struct domain *d, gva_t from, uint32_t entries)
+{
+    if (entries > MAX_ENTRIES)
+        return -XEN_EINVAL;
+    struct e820_entry *map = page_alloc(MEMORY_MAP_ORDER);
+    if (!map)
+        return -XEN_ENOMEM;
+    if (copy_from_guest(map, from, entries * sizeof map[0])) {
+        page_free(map, MEMORY_MAP_ORDER);
+        return -XEN_EFAULT;
+    }
+
+    spin_lock(&d->lock);
+    struct e820_entry *old = d->memory_map;
+    d->memory_map = map;
+    d->memory_map_entries = entries;
+    spin_unlock(&d->lock);
+    page_free(old, MEMORY_MAP_ORDER);
+    return 0;
+}
+
 int64_t memory_get_map(uint64_t arg[6], uint64_t start)
 {
-    struct domain *d = current->domain;
     struct xen_memory_map map;
-    int error;
 
     if (start)
         return -XEN_EINVAL;
     if (copy_from_guest(&map, memory_argument(arg), sizeof map))
         return -XEN_EFAULT;
-
-    spin_lock(&d->lock);
-    map.nr_entries = MIN(map.nr_entries, d->memory_map_entries);
-    if (!d->memory_map_entries)
-        error = -XEN_ENOSYS;
-    else
-        error =
-            copy_to_guest(handle_gva(map.buffer), d->memory_map, map.nr_entries * sizeof d->memory_map[0]);
-    spin_unlock(&d->lock);
+    int error = memory_map_read(current->domain, handle_gva(map.buffer), &map.nr_entries);
     return error ? error : copy_to_guest(memory_argument(arg), &map, sizeof map);
 }
 
@@ -46,24 +69,7 @@ int64_t memory_set_map(uint64_t arg[6], uint64_t start)
     if (request.map.nr_entries > MAX_ENTRIES)
         return -XEN_EINVAL;
     int error = domain_find_target(request.domid, &d);
-    if (error)
-        return error;
-
-    struct e820_entry *map = page_alloc(MEMORY_MAP_ORDER);
-    if (!map)
-        return -XEN_ENOMEM;
-    if (copy_from_guest(map, handle_gva(request.map.buffer), request.map.nr_entries * sizeof map[0])) {
-        page_free(map, MEMORY_MAP_ORDER);
-        return -XEN_EFAULT;
-    }
-
-    spin_lock(&d->lock);
-    struct e820_entry *old = d->memory_map;
-    d->memory_map = map;
-    d->memory_map_entries = request.map.nr_entries;
-    spin_unlock(&d->lock);
-    page_free(old, MEMORY_MAP_ORDER);
-    return 0;
+    return error ? error : memory_map_write(d, handle_gva(request.map.buffer), request.map.nr_entries);
 }
 
 /* Regions that firmware wants devices to reach one to one: only an IOMMU driver would know any. */

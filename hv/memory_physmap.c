@@ -20,7 +20,7 @@
 
 #define OWN_TYPES (P2M_BIT(P2M_RAM) | P2M_BIT(P2M_RAM_RO) | P2M_BIT(P2M_SHARED))
 
-/* --- one page ------------------------------------------------------------------------------------- */
+/* --- one page ------------------------------------------------------------------------------------------- */
 
 /* Takes what is at gfn out, if it is one of types, and drops its reference. */
 static int drop_page(struct domain *d, gfn_t gfn, uint32_t types)
@@ -162,6 +162,13 @@ static int place(struct domain *d, unsigned space, domid_t foreign, uint64_t ind
     }
 }
 
+int physmap_add_own(struct domain *d, unsigned space, uint64_t index, gfn_t gfn)
+{
+    if (space != XENMAPSPACE_shared_info && space != XENMAPSPACE_grant_table && space != XENMAPSPACE_gmfn)
+        return -XEN_ENOSYS;
+    return place(d, space, DOMID_INVALID, index, gfn);
+}
+
 /* Device registers reach dom0 by other ways, and nobody else. */
 static int check_target(domid_t id, unsigned space, struct domain **d)
 {
@@ -171,7 +178,7 @@ static int check_target(domid_t id, unsigned space, struct domain **d)
     return error;
 }
 
-/* --- operations ----------------------------------------------------------------------------------- */
+/* --- operations ----------------------------------------------------------------------------------------- */
 
 static int64_t add_range(uint64_t arg[6], struct domain *d, const struct xen_add_to_physmap *a,
                          uint64_t start)
@@ -260,7 +267,7 @@ int64_t memory_remove_from_physmap(uint64_t arg[6], uint64_t start)
     return error == -XEN_EBUSY ? -XEN_ENOENT : error;
 }
 
-/* --- resources ------------------------------------------------------------------------------------ */
+/* --- resources ------------------------------------------------------------------------------------------ */
 
 /* Frames of d's grant table appear in the caller's map. Entries that fail are left out: the first error ends
  * it. */

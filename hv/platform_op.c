@@ -2,10 +2,10 @@
  * What the domain that drives the hardware tells and asks: platform_op (wall clock, CPUs), physdev_op (PCI
  * devices) and xsm_op (no security module). xen/platform.h, xen/physdev.h.
  *
- * The hypervisor keeps no list of PCI devices and has nothing to map for them, so their announcements are
- * checked and agreed to. Locking: none needed.
+ * Locking: none here.
  */
 #include <hv/arch/guest_access.h>
+#include <hv/arch/pci.h>
 #include <hv/arch/time.h>
 #include <hv/arch/vcpu.h>
 #include <hv/cpu.h>
@@ -98,11 +98,17 @@ int64_t do_physdev_op(uint64_t arg[6])
     case PHYSDEVOP_pci_mmcfg_reserved:
         if (copy_from_guest(&op.mmcfg, GVA(arg[1]), sizeof op.mmcfg))
             return -XEN_EFAULT;
-        return op.mmcfg.end_bus < op.mmcfg.start_bus ? -XEN_EINVAL : 0;
-    case PHYSDEVOP_pci_device_add:
-        return copy_from_guest(&op.add, GVA(arg[1]), offsetof(struct physdev_pci_device_add, optarr));
+        if (op.mmcfg.end_bus < op.mmcfg.start_bus)
+            return -XEN_EINVAL;
+        return arch_pci_ecam(op.mmcfg.address, op.mmcfg.segment, op.mmcfg.start_bus, op.mmcfg.end_bus);
+    case PHYSDEVOP_pci_device_add: /* with or without what is optional in it */
+        if (copy_from_guest(&op.add, GVA(arg[1]), offsetof(struct physdev_pci_device_add, optarr)))
+            return -XEN_EFAULT;
+        return arch_pci_added(current->domain, op.add.seg, op.add.bus, op.add.devfn);
     case PHYSDEVOP_pci_device_remove:
-        return copy_from_guest(&op.remove, GVA(arg[1]), sizeof op.remove);
+        if (copy_from_guest(&op.remove, GVA(arg[1]), sizeof op.remove))
+            return -XEN_EFAULT;
+        return arch_pci_removed(current->domain, op.remove.seg, op.remove.bus, op.remove.devfn);
     default:
         return -XEN_ENOSYS;
     }

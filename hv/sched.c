@@ -34,7 +34,7 @@
  * How far behind one must be to displace another that could go on. More than changing over takes, which is
  * charged too: otherwise two of nearly the same vtime take turns at changing over, and neither runs.
  */
-#define LEAD  (MILLISECOND)
+#define LEAD (MILLISECOND)
 
 _Static_assert(MAX_CPUS == 64, "sets of CPUs are 64-bit masks");
 

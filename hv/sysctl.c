@@ -17,7 +17,7 @@
 
 #define LOCAL_DISTANCE 10 /* as in ACPI's SLIT */
 
-/* --- console and keys ----------------------------------------------------------------------------- */
+/* --- console and keys ----------------------------------------------------------------------------------- */
 
 static int64_t read_console(struct xen_sysctl *op)
 {
@@ -50,7 +50,7 @@ static int64_t debug_keys(struct xen_sysctl *op)
     return 0;
 }
 
-/* --- the machine ---------------------------------------------------------------------------------- */
+/* --- the machine ---------------------------------------------------------------------------------------- */
 
 static int64_t physinfo(struct xen_sysctl *op)
 {
@@ -126,7 +126,7 @@ static int64_t avail_heap(struct xen_sysctl *op)
     return 0;
 }
 
-/* --- domains and scheduling ----------------------------------------------------------------------- */
+/* --- domains and scheduling ----------------------------------------------------------------------------- */
 
 static int64_t get_domain_infos(struct xen_sysctl *op)
 {

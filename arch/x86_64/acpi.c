@@ -1,11 +1,13 @@
 /*
- * ACPI's fixed tables: RSDP -> XSDT or RSDT -> MADT, FADT, HPET, MCFG (ACPI 5.2). AML is not interpreted but
- * for the bytes of \_S5 (power.c). Everything is read once at boot and kept in struct acpi_info; no locking.
+ * ACPI's fixed tables: RSDP -> XSDT or RSDT -> MADT, FADT, HPET, MCFG, DMAR, IVRS (ACPI 5.2). AML is not
+ * interpreted but for the bytes of \_S5 (power.c). Everything is read once at boot and kept in struct
+ * acpi_info; no locking.
  */
 #include <hv/boot_info.h>
 #include <hv/init.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
+#include <lib/acpi.h>
 #include <lib/string.h>
 #include <x86/acpi.h>
 #include <x86/paging.h>
@@ -17,14 +19,6 @@
 
 struct acpi_info acpi;
 static maddr_t xsdt INIT_DATA, rsdt INIT_DATA; /* 0: none */
-
-struct acpi_header {
-    char signature[4];
-    uint32_t length;
-    uint8_t revision, checksum;
-    char oem_id[6], oem_table_id[8];
-    uint32_t oem_revision, creator_id, creator_revision;
-} __attribute__((packed));
 
 struct rsdp {
     char signature[8];
@@ -48,7 +42,7 @@ static INIT_CODE bool checksum_right(const void *p, size_t size)
     return sum == 0;
 }
 
-/* --- finding tables --------------------------------------------------------------------------- */
+/* --- finding tables ------------------------------------------------------------------------------------- */
 
 static INIT_CODE bool rsdp_good(const struct rsdp *r)
 {
@@ -91,8 +85,7 @@ static INIT_CODE const struct acpi_header *table_at(maddr_t where)
     return table;
 }
 
-/* The index-th table of the XSDT or RSDT, whatever it is. NULL past the last. */
-static INIT_CODE const struct acpi_header *listed_table(unsigned index)
+INIT_CODE const struct acpi_header *acpi_listed(unsigned index)
 {
     const struct acpi_header *directory = table_at(xsdt.v ? xsdt : rsdt);
     size_t entry_size = xsdt.v ? 8 : 4;
@@ -107,13 +100,13 @@ static INIT_CODE const struct acpi_header *listed_table(unsigned index)
 static INIT_CODE const struct acpi_header *find_table(const char *signature)
 {
     const struct acpi_header *table;
-    for (unsigned i = 0; (table = listed_table(i)); i++)
+    for (unsigned i = 0; (table = acpi_listed(i)); i++)
         if (!memcmp(table->signature, signature, 4) && (table = table_at(virt_to_maddr(table))))
             return table;
     return NULL;
 }
 
-/* --- MADT (ACPI 5.2.12) ----------------------------------------------------------------------- */
+/* --- MADT (ACPI 5.2.12) --------------------------------------------------------------------------------- */
 
 struct madt {
     struct acpi_header header;
@@ -222,7 +215,7 @@ struct acpi_gsi acpi_isa_gsi(uint8_t irq)
     return (struct acpi_gsi){.gsi = irq};
 }
 
-/* --- FADT (5.2.9), HPET, MCFG ----------------------------------------------------------------- */
+/* --- FADT (5.2.9), HPET, MCFG --------------------------------------------------------------------------- */
 
 struct generic_address {
     uint8_t space, width, offset, access;
@@ -324,12 +317,67 @@ static INIT_CODE void read_hpet_and_mcfg(void)
     const struct acpi_header *mcfg = find_table("MCFG");
     const struct mcfg_entry *entry = (const struct mcfg_entry *)((const char *)mcfg + sizeof *mcfg + 8);
     for (; mcfg && (const char *)(entry + 1) <= (const char *)mcfg + mcfg->length; entry++) {
-        if (acpi.mcfgs == ACPI_MAX_SEGMENTS)
+        if (acpi.mcfgs == ACPI_MAX_SEGMENTS) {
+            printk(LOG_WARNING "ACPI: PCI devices are beyond the %u areas that are watched\n",
+                   ACPI_MAX_SEGMENTS);
             break;
+        }
+        if (entry->first_bus > entry->last_bus)
+            continue;
         acpi.mcfg[acpi.mcfgs].base = MADDR(entry->base);
         acpi.mcfg[acpi.mcfgs].segment = entry->segment;
         acpi.mcfg[acpi.mcfgs].first_bus = entry->first_bus;
         acpi.mcfg[acpi.mcfgs++].last_bus = entry->last_bus;
+    }
+}
+
+/*
+ * IOMMUs: their registers only. DMAR (Intel VT-d 8.3: DRHD is type 0, 2^n pages large) and IVRS (AMD
+ * IOMMU 5.2.2: types 10h, 11h and 40h) both have 48 bytes before the first structure, and the address of
+ * registers at its byte 8.
+ */
+#define IOMMU_STRUCTURES 48u
+#define IVHD_SIZE        0x4000u
+
+static INIT_CODE void add_iommu(uint64_t start, uint64_t size)
+{
+    for (uint32_t i = 0; i < acpi.iommus; i++)
+        if (acpi.iommu[i].start.v == start)
+            return;
+    if (acpi.iommus == ACPI_MAX_IOMMUS)
+        return;
+    acpi.iommu[acpi.iommus].start = MADDR(start);
+    acpi.iommu[acpi.iommus++].size = size;
+}
+
+static INIT_CODE void read_dmar(void)
+{
+    const struct acpi_header *dmar = find_table("DMAR");
+    const uint8_t *p = (const uint8_t *)dmar + IOMMU_STRUCTURES, *end = (const uint8_t *)dmar;
+    for (end += dmar ? dmar->length : 0; p + 16 <= end;) {
+        uint16_t type, length;
+        uint64_t base;
+        memcpy(&type, p, sizeof type);
+        memcpy(&length, p + 2, sizeof length);
+        memcpy(&base, p + 8, sizeof base);
+        if (type == 0)
+            add_iommu(base, PAGE_SIZE << (p[5] & 0xf));
+        p += MAX(length, 16u);
+    }
+}
+
+static INIT_CODE void read_ivrs(void)
+{
+    const struct acpi_header *ivrs = find_table("IVRS");
+    const uint8_t *p = (const uint8_t *)ivrs + IOMMU_STRUCTURES, *end = (const uint8_t *)ivrs;
+    for (end += ivrs ? ivrs->length : 0; p + 16 <= end;) {
+        uint16_t length;
+        uint64_t base;
+        memcpy(&length, p + 2, sizeof length);
+        memcpy(&base, p + 8, sizeof base);
+        if (p[0] == 0x10 || p[0] == 0x11 || p[0] == 0x40)
+            add_iommu(base, IVHD_SIZE);
+        p += MAX(length, 16u);
     }
 }
 
@@ -348,6 +396,8 @@ INIT_CODE void acpi_init(void)
     read_fadt();
     read_s5();
     read_hpet_and_mcfg();
+    read_dmar();
+    read_ivrs();
     printk(LOG_INFO "ACPI: %u CPUs, %u IO-APICs, HPET %s, PM timer %s, ECAM %s\n", acpi.cpus, acpi.ioapics,
            acpi.hpet.v ? "yes" : "no", acpi.pm_timer ? "yes" : "no", acpi.mcfgs ? "yes" : "no");
     if (acpi.cpus_ignored)

@@ -110,7 +110,7 @@ void apic_send_startup(uint32_t id, uint8_t page)
     write_icr(id, ICR_ASSERT | ICR_STARTUP | page);
 }
 
-/* --- the one-shot timer ----------------------------------------------------------------------- */
+/* --- the one-shot timer --------------------------------------------------------------------------------- */
 
 void apic_timer_set(uint64_t tsc)
 {
@@ -154,7 +154,7 @@ void apic_timer_cpu_init(void)
         asm volatile("mfence" : : : "memory"); /* before the first write of the deadline (11.5.4.1) */
 }
 
-/* --- setting up ------------------------------------------------------------------------------- */
+/* --- setting up ----------------------------------------------------------------------------------------- */
 
 static void error_interrupt(uint8_t vector, void *arg)
 {

@@ -1,12 +1,14 @@
 /*
  * Interrupt vectors and their handlers (x86/irq.h). Handlers are set at boot or by the one who owns the
- * vector; entries are changed with the source masked, so the table needs no lock. Vectors are given out under
- * irq_lock.
+ * vector; entries are changed with the source masked, so the table needs no lock. Vectors are given out and
+ * taken back under irq_lock.
  */
 #include <hv/lock.h>
 #include <hv/printk.h>
 #include <x86/apic.h>
 #include <x86/irq.h>
+
+#define UNEXPECTED_TOLD 16u
 
 struct handler {
     irq_fn *fn;
@@ -36,14 +38,30 @@ uint8_t irq_alloc_vector(irq_fn *fn, void *arg)
     return found;
 }
 
+void irq_free_vector(uint8_t vector)
+{
+    spin_lock(&irq_lock);
+    irq_set_handler(vector, NULL, NULL);
+    spin_unlock(&irq_lock);
+}
+
+/* Nobody waits for these; a device that goes on may send any number. */
+static void unexpected(uint8_t vector)
+{
+    static uint32_t told;
+    if (__atomic_fetch_add(&told, 1, __ATOMIC_RELAXED) < UNEXPECTED_TOLD)
+        printk(LOG_WARNING "Interrupt vector 0x%x has no handler\n", vector);
+}
+
 void irq_dispatch(uint8_t vector)
 {
     if (vector < VECTOR_DYNAMIC || vector == VECTOR_SPURIOUS)
         return; /* spurious, from the masked PIC or the APIC: these want no EOI */
-    apic_eoi();
     const struct handler *handler = &handlers[vector - VECTOR_DYNAMIC];
-    if (handler->fn)
-        handler->fn(vector, handler->arg);
+    irq_fn *fn = READ_ONCE(handler->fn);
+    if (fn)
+        fn(vector, handler->arg);
     else
-        printk(LOG_WARNING "Interrupt vector 0x%x has no handler\n", vector);
+        unexpected(vector);
+    apic_eoi();
 }

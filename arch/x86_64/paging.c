@@ -163,6 +163,27 @@ void *map_device(maddr_t start, uint64_t size)
     return ok ? (char *)address + (start.v - first) : NULL;
 }
 
+volatile void *map_device_window(maddr_t at)
+{
+    static uint64_t *entries[MAX_CPUS];
+    uint32_t cpu = this_cpu()->id;
+    uint64_t address = WINDOWS_BASE + cpu * PAGE_SIZE;
+    uint64_t wanted = (at.v & PAGE_MASK) | (DEVICE_RW & nx_mask);
+
+    if (!entries[cpu]) {
+        spin_lock(&paging_lock);
+        entries[cpu] = entry_at(address, 1);
+        spin_unlock(&paging_lock);
+        if (!entries[cpu])
+            return NULL;
+    }
+    if (*entries[cpu] != wanted) {
+        *entries[cpu] = wanted;
+        invlpg((void *)address);
+    }
+    return (char *)address + (at.v & ~PAGE_MASK);
+}
+
 const void *map_firmware(maddr_t start, uint64_t size)
 {
     uint64_t first = start.v & PAGE_MASK, end = (start.v + size + PAGE_SIZE - 1) & PAGE_MASK;

@@ -39,7 +39,7 @@ static maddr_t trampoline; /* the page below 1 MiB */
 static volatile bool released;
 static volatile uint64_t remote_tsc;
 
-/* --- the CPU that is started ------------------------------------------------------------------ */
+/* --- the CPU that is started ---------------------------------------------------------------------------- */
 
 static void set_stage(struct arch_cpu *cpu, enum stage stage)
 {
@@ -76,7 +76,7 @@ void smp_cpu_start(struct arch_cpu *cpu)
     cpu_loop();
 }
 
-/* --- the boot CPU ----------------------------------------------------------------------------- */
+/* --- the boot CPU --------------------------------------------------------------------------------------- */
 
 static INIT_CODE void fill_arch_cpu(struct arch_cpu *cpu, uint32_t id, uint32_t apic_id,
                                     const uint64_t tops[STACKS])
@@ -206,7 +206,7 @@ void arch_cpus_release(void)
     __builtin_unreachable();
 }
 
-/* --- reaching other CPUs ---------------------------------------------------------------------- */
+/* --- reaching other CPUs -------------------------------------------------------------------------------- */
 
 void arch_stop_cpu(void)
 {

@@ -30,7 +30,7 @@ uint32_t tsc_khz;
 static uint64_t tsc_per_ns; /* 32.32 fixed point */
 static uint64_t wallclock_base;
 
-/* --- the clock -------------------------------------------------------------------------------- */
+/* --- the clock ------------------------------------------------------------------------------------------ */
 
 static inline ns_t tsc_to_ns(uint64_t tsc)
 {
@@ -82,7 +82,7 @@ static void timer_interrupt(uint8_t vector, void *arg)
     softirq_raise(SOFTIRQ_TIMER);
 }
 
-/* --- calibration ------------------------------------------------------------------------------ */
+/* --- calibration ---------------------------------------------------------------------------------------- */
 
 struct sample {
     uint64_t tsc, reference;

@@ -135,29 +135,20 @@ bool rdmsr_safe(uint32_t index, uint64_t *value)
     return ok;
 }
 
-bool wrmsr_safe(uint32_t index, uint64_t value)
-{
-    uint32_t ok = 0;
-    asm volatile("1: wrmsr\n"
-                 "incl %0\n"
-                 "2:\n" FIXUP
-                 : "+r"(ok)
-                 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-                 : "memory");
-    return ok;
-}
-
-bool xsetbv_safe(uint32_t index, uint64_t value)
-{
-    uint32_t ok = 0;
-    asm volatile("1: xsetbv\n"
-                 "incl %0\n"
-                 "2:\n" FIXUP
-                 : "+r"(ok)
-                 : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
-                 : "memory");
-    return ok;
-}
+#define WRITE_SAFE(name, instruction)                                                                        \
+    bool name(uint32_t index, uint64_t value)                                                                \
+    {                                                                                                        \
+        uint32_t ok = 0;                                                                                     \
+        asm volatile("1: " instruction "\n"                                                                  \
+                     "incl %0\n"                                                                             \
+                     "2:\n" FIXUP                                                                            \
+                     : "+r"(ok)                                                                              \
+                     : "c"(index), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))                        \
+                     : "memory");                                                                            \
+        return ok;                                                                                           \
+    }
+WRITE_SAFE(wrmsr_safe, "wrmsr")
+WRITE_SAFE(xsetbv_safe, "xsetbv")
 
 bool xrstor_safe(const void *area, uint64_t mask)
 {

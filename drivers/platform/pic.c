@@ -1,5 +1,6 @@
 /*
  * The two 8259s: moved out of the exceptions' way and masked for good; interrupts come through the IO-APIC.
+ * Boot only.
  */
 #include <x86/asm.h>
 #include <x86/irq.h>
@@ -7,6 +8,10 @@
 
 #define PIC1 0x20
 #define PIC2 0xa0
+#define ELCR 0x4d0 /* of the ISA bridge (82371, 4.3.2): which interrupts are levels */
+
+/* The timer, keyboard, cascade, clock and FPU are edges in every ELCR. */
+#define ALWAYS_EDGES (1u << 0 | 1u << 1 | 1u << 2 | 1u << 8 | 1u << 13)
 
 INIT_CODE void pic_disable(void)
 {
@@ -22,4 +27,10 @@ INIT_CODE void pic_disable(void)
     };
     for (unsigned i = 0; i < ARRAY_SIZE(sequence); i++)
         outb(sequence[i].port, sequence[i].value);
+}
+
+INIT_CODE uint16_t pic_levels(void)
+{
+    uint16_t levels = (uint16_t)(inb(ELCR) | inb(ELCR + 1) << 8);
+    return levels & ALWAYS_EDGES ? 0 : levels;
 }

@@ -36,6 +36,8 @@
 #define LSR 5
 #define SCR 7
 
+#define UART_PORTS 8u
+
 #define IER_RECEIVE  0x01
 #define IER_TRANSMIT 0x02
 #define FCR_ENABLE   0x07 /* and both FIFOs emptied */
@@ -60,6 +62,7 @@ struct uart_config {
 
 struct uart {
     struct uart_config config;
+    bool found;    /* the console uses it */
     bool started;  /* its interrupt or poll timer works */
     bool buffered; /* started, and not synchronous just now */
     bool dead;
@@ -77,7 +80,7 @@ static struct uart uarts[2] = {
     {.config = {0x2f8, 3, LCR_8N1, 115200, 1843200}, .lock = SPINLOCK_INIT(LOCK_UART), .buffer = buffers[1]},
 };
 
-/* --- command line ----------------------------------------------------------------------------- */
+/* --- command line --------------------------------------------------------------------------------------- */
 
 /* Data bits, parity, stop bits: "8n1". */
 static INIT_CODE bool parse_dps(const char *s, uint8_t *line_control)
@@ -150,7 +153,7 @@ static INIT_CODE int configure_com2(const char *value)
 }
 CMDLINE_FN("com2", configure_com2);
 
-/* --- output ----------------------------------------------------------------------------------- */
+/* --- output --------------------------------------------------------------------------------------------- */
 
 static void put_synchronously(struct uart *u, char c)
 {
@@ -217,7 +220,7 @@ static void uart_synchronous(struct uart *u, bool on)
         put_synchronously(u, u->buffer[u->start++ % BUFFER_SIZE]);
 }
 
-/* --- interrupt -------------------------------------------------------------------------------- */
+/* --- interrupt ------------------------------------------------------------------------------------------ */
 
 static void service(struct uart *u)
 {
@@ -269,7 +272,7 @@ static INIT_CODE void uart_start_input(struct uart *u)
     timer_set(&u->poll, time_now() + POLL_PERIOD);
 }
 
-/* --- start ------------------------------------------------------------------------------------ */
+/* --- start ---------------------------------------------------------------------------------------------- */
 
 static INIT_CODE bool uart_start(const struct uart_config *c)
 {
@@ -293,7 +296,7 @@ static INIT_CODE bool uart_start(const struct uart_config *c)
 #define UART_OUTPUT(n)                                                                                       \
     static INIT_CODE bool start_com##n(void)                                                                 \
     {                                                                                                        \
-        return uart_start(&uarts[n - 1].config);                                                             \
+        return uarts[n - 1].found = uart_start(&uarts[n - 1].config);                                        \
     }                                                                                                        \
     static INIT_CODE void start_input_com##n(void)                                                           \
     {                                                                                                        \
@@ -317,6 +320,15 @@ static INIT_CODE bool uart_start(const struct uart_config *c)
 
 UART_OUTPUT(1);
 UART_OUTPUT(2);
+
+bool uart_uses_ports(uint32_t first, uint32_t count)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(uarts); i++)
+        if (uarts[i].found && first < uarts[i].config.port + UART_PORTS &&
+            uarts[i].config.port < first + count)
+            return true;
+    return false;
+}
 
 INIT_CODE void uart_register(void)
 {

@@ -1,9 +1,10 @@
 /*
- * What CPUID shows a guest: what the host has and a guest may use, the guest's own topology, and the hypervisor's leaves
- * (xen/arch-x86/cpuid.h).
+ * What CPUID shows a guest: what the host has and a guest may use, the guest's own topology, and the
+ * hypervisor's leaves (xen/arch-x86/cpuid.h).
  *
- * Answers are worked out once per domain; an exit is a look-up and, for a few leaves, the vCPU's own bits. What is not
- * named here a guest does not see: a feature is added when its state is known to be switched or to have none.
+ * Answers are worked out once per domain; an exit is a look-up and, for a few leaves, the vCPU's own bits.
+ * What is not named here a guest does not see: a feature is added when its state is known to be switched or
+ * to have none.
  *
  * Locking: none. A domain's table is written before its first vCPU runs.
  */
@@ -97,7 +98,7 @@ struct cpuid_table {
 
 static uint64_t cr4_shown, efer_shown;
 
-/* --- making the table ---------------------------------------------------------------------------------------------- */
+/* --- making the table ----------------------------------------------------------------------------------- */
 
 static void make_features(struct cpuid_table *t, uint32_t vcpus)
 {
@@ -252,7 +253,7 @@ void cpuid_domain_free(struct domain *d)
     heap_free(d->arch->cpuid);
 }
 
-/* --- what the features allow ----------------------------------------------------------------------------------- */
+/* --- what the features allow ---------------------------------------------------------------------------- */
 
 INIT_CODE void cpuid_init(void)
 {
@@ -297,7 +298,7 @@ unsigned guest_maxphysaddr(void)
     return MIN(cpu_features.phys_bits, 48);
 }
 
-/* --- answering ---------------------------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------------------ */
 
 /* Bytes that XSAVE needs for the components in mask, in the standard or the compacted format. */
 static uint32_t xstate_size(const struct cpuid_table *t, uint64_t mask, bool compacted)

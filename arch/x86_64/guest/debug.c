@@ -1,6 +1,7 @@
 /*
- * Debug registers (SDM vol. 3, 17.2). DR6 and DR7 are the vendor code's; DR0-3 stay in memory, and a guest's use of them exits,
- * until it uses them for the first time since it came onto the CPU. The hypervisor has no breakpoints of its own.
+ * Debug registers (SDM vol. 3, 17.2). DR6 and DR7 are the vendor code's; DR0-3 stay in memory, and a guest's
+ * use of them exits, until it uses them for the first time since it came onto the CPU. The hypervisor has no
+ * breakpoints of its own.
  *
  * Interface: exit.h. Locking: none; the current vCPU's state.
  */

@@ -1,11 +1,11 @@
 /*
- * An instruction decoder for the moves that emulated registers meet, and for what exits without a length (SDM vol. 2,
- * chapter 2 and appendix A).
+ * An instruction decoder for the moves that emulated registers meet, and for what exits without a length (SDM
+ * vol. 2, chapter 2 and appendix A).
  *
  * Interface: decode.h. Pure: no state, no locks; tests/unit/test_decode.c runs it on the host.
  *
- * Two tables say of each opcode whether a ModRM byte follows, how long its immediate is, and whether it works on
- * bytes. An opcode that is not in them is refused, and with it every VEX or EVEX form.
+ * Two tables say of each opcode whether a ModRM byte follows, how long its immediate is, and whether it works
+ * on bytes. An opcode that is not in them is refused, and with it every VEX or EVEX form.
  */
 #include "decode.h"
 #include "vendor.h"

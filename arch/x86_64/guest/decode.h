@@ -1,6 +1,7 @@
 /*
- * Decoding of the few instructions that end up in software: those that exits name without giving their length, and the
- * moves that touch emulated registers (SDM vol. 2, chapter 2). Pure functions over bytes; nothing here reads the guest.
+ * Decoding of the few instructions that end up in software: those that exits name without giving their
+ * length, and the moves that touch emulated registers (SDM vol. 2, chapter 2). Pure functions over bytes;
+ * nothing here reads the guest.
  */
 #ifndef X86_GUEST_DECODE_H
 #define X86_GUEST_DECODE_H
@@ -28,7 +29,8 @@ struct instruction {
     uint64_t immediate;   /* sign-extended */
 };
 
-/* mode: bytes of the code segment's default size: 2, 4, or 8 for 64-bit mode. False: not among those known, or incomplete. */
+/* mode: bytes of the code segment's default size: 2, 4, or 8 for 64-bit mode. False: not among those known,
+ * or incomplete. */
 bool decode(const uint8_t *bytes, size_t count, unsigned mode, struct instruction *out);
 
 #endif

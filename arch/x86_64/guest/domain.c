@@ -14,6 +14,7 @@
 #include <xen/errno.h>
 #include "exit.h"
 #include "fpu.h"
+#include "vioapic.h"
 #include "vlapic.h"
 
 int arch_domain_check(const struct xen_domctl_createdomain *config)
@@ -43,9 +44,14 @@ int arch_domain_create(struct domain *d)
     error = io_domain_init(d);
     if (error)
         goto no_io;
+    error = d->privileged ? vioapic_create(d) : 0;
+    if (error)
+        goto no_vioapic;
     arch_update_wallclock(d);
     return 0;
 
+no_vioapic:
+    io_domain_free(d);
 no_io:
     cpuid_domain_free(d);
 no_cpuid:

@@ -1,8 +1,9 @@
 /*
  * Accesses to guest-physical addresses where no RAM is: device registers that are carried out in software.
  *
- * Interface: emulate.h. A table names the ranges and who reads and writes them: the local APIC, and for dom0 the emptiness
- * between the machine's devices. One exit does one access; a repeated string instruction exits for each item.
+ * Interface: emulate.h. A table names the ranges and who reads and writes them: the local APIC, and for dom0
+ * the IO-APICs and PCI configuration; everywhere else is an empty bus. One exit does one access; a repeated
+ * string instruction exits for each item.
  *
  * Locking: none; the current vCPU's state.
  */
@@ -13,9 +14,12 @@
 #include "execute.h"
 #include "exit.h"
 #include "guest_access.h"
+#include "mmio.h"
+#include "vioapic.h"
 #include "vlapic.h"
+#include "vpci.h"
 
-/* --- who answers --------------------------------------------------------------------------------------------------- */
+/* --- who answers ---------------------------------------------------------------------------------------- */
 
 struct device {
     bool (*covers)(const struct vcpu *v, gpa_t gpa);
@@ -31,7 +35,8 @@ static bool apic_covers(const struct vcpu *v, gpa_t gpa)
            (base ^ gpa.v) >> PAGE_SHIFT == 0;
 }
 
-/* Registers are the first four bytes of each sixteen; software may read parts of them, but writes them whole. */
+/* Registers are the first four bytes of each sixteen; software may read parts of them, but writes them whole.
+ */
 static uint64_t apic_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     (void)size;
@@ -44,35 +49,40 @@ static void apic_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
         vlapic_write(v, gpa.v & ~PAGE_MASK, (uint32_t)value);
 }
 
-/* Where nothing answers, a bus gives ones. */
-static bool bus_covers(const struct vcpu *v, gpa_t gpa)
-{
-    (void)gpa;
-    return v->domain->privileged;
-}
-
+/*
+ * Where nothing answers, a bus gives ones: software that looks for hardware relies on that. GRUB's PVH image
+ * reads the last word below 4 GiB.
+ */
 static uint64_t bus_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
-    (void)v, (void)gpa, (void)size;
+    (void)size;
+    if (!v->domain->privileged)
+        guest_printk(v->domain, "vCPU %u reads from guest-physical %#lx, where nothing is, at %#lx", v->id,
+                     gpa.v, v->arch->rip);
     return ~0ull;
 }
 
 static void bus_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
 {
-    (void)v, (void)gpa, (void)size, (void)value;
+    (void)size, (void)value;
+    if (!v->domain->privileged)
+        guest_printk(v->domain, "vCPU %u writes to guest-physical %#lx, where nothing is, at %#lx", v->id,
+                     gpa.v, v->arch->rip);
 }
 
 static const struct device devices[] = {
     {apic_covers, apic_read, apic_write},
-    {bus_covers, bus_read, bus_write},
+    {vioapic_covers, vioapic_read, vioapic_write},
+    {vpci_covers, vpci_read, vpci_write},
 };
+static const struct device bus = {.read = bus_read, .write = bus_write};
 
 static const struct device *find_device(const struct vcpu *v, gpa_t gpa)
 {
     for (unsigned i = 0; i < ARRAY_SIZE(devices); i++)
         if (devices[i].covers(v, gpa))
             return &devices[i];
-    return NULL;
+    return &bus;
 }
 
 static uint64_t device_read(struct vcpu *v, const struct device *device, gpa_t gpa, unsigned size)
@@ -82,7 +92,7 @@ static uint64_t device_read(struct vcpu *v, const struct device *device, gpa_t g
     return size == 8 ? value : value & ((1ull << 8 * size) - 1);
 }
 
-/* --- string instructions ----------------------------------------------------------------------------------------------- */
+/* --- string instructions -------------------------------------------------------------------------------- */
 
 static gva_t string_address(const struct vcpu *v, const struct instruction *i, enum segment_name segment,
                             uint64_t offset)
@@ -126,10 +136,10 @@ static bool move_other_side(struct vcpu *v, gva_t at, uint64_t *value, unsigned 
 
     if (result == WALK_NOT_RAM && guest_translate(v, at, access, &gpa, &error_code) == WALK_OK) {
         const struct device *device = find_device(v, gpa);
-        if (device && access & ACCESS_WRITE)
+        if (access & ACCESS_WRITE)
             device->write(v, gpa, size, *value);
         else
-            *value = device ? device_read(v, device, gpa, size) : ~0ull;
+            *value = device_read(v, device, gpa, size);
         return true;
     }
     if (result == WALK_FAULT)
@@ -169,7 +179,7 @@ static bool string_item(struct vcpu *v, const struct instruction *i, const struc
                                   : (uint16_t)gpr[RCX] == 0;
 }
 
-/* --- the exit ------------------------------------------------------------------------------------------------------------ */
+/* --- the exit ------------------------------------------------------------------------------------------- */
 
 static unsigned code_size(const struct vcpu *v)
 {
@@ -232,11 +242,14 @@ void emulate_p2m_fault(struct vcpu *v, const struct vmexit *exit)
     guest_access_end();
     if (allowed(type, exit))
         return;
-    /* Not an access of the instruction at RIP: the processor fetched code, walked tables or delivered an event there. */
+    /* Not an access of the instruction at RIP: the processor fetched code, walked tables or delivered an
+     * event there. */
     bool other_access = exit->fault.fetch || exit->fault.during_walk || v->arch->event_queued;
     const struct device *device = other_access ? NULL : find_device(v, gpa);
     if (type != P2M_NONE)
         inject_exception_error(v, TRAP_GP, 0); /* a page that must not be written, or run */
+    else if (device == &bus && mmio_map(v->domain, gpa))
+        return; /* the access is made once more */
     else if (device)
         emulate(v, device, exit);
     else

@@ -1,6 +1,6 @@
 /*
- * The instructions that compilers and kernels use on device memory: MOV in all forms, MOVZX and MOVSX, the ALU
- * operations, TEST, XCHG, and the bit operations.
+ * The instructions that compilers and kernels use on device memory: MOV in all forms, MOVZX and MOVSX, the
+ * ALU operations, TEST, XCHG, and the bit operations.
  *
  * Interface: execute.h. Pure: no state, no locks; tests/unit/test_execute.c runs it on the host.
  */
@@ -135,7 +135,7 @@ bool memory_use(const struct instruction *i, struct memory_use *use)
     return true;
 }
 
-/* --- operands --------------------------------------------------------------------------------------------------- */
+/* --- operands ------------------------------------------------------------------------------------------- */
 
 static uint64_t mask_of(unsigned size)
 {
@@ -166,7 +166,7 @@ static void write_operand(const struct instruction *i, uint64_t *gpr, unsigned r
         gpr[reg] = (gpr[reg] & ~mask_of(size)) | value;
 }
 
-/* --- arithmetic -------------------------------------------------------------------------------------------------- */
+/* --- arithmetic ----------------------------------------------------------------------------------------- */
 
 static uint64_t result_flags(uint64_t result, unsigned size)
 {

@@ -1,8 +1,8 @@
 /*
  * Why the guest stopped, and what follows from it.
  *
- * Interface: exit_dispatch(), advance_rip(). Locking: none; the frequent exits (hypercall, CPUID, MSR, interrupt and its
- * window) allocate nothing and take no lock here.
+ * Interface: exit_dispatch(), advance_rip(). Locking: none; the frequent exits (hypercall, CPUID, MSR,
+ * interrupt and its window) allocate nothing and take no lock here.
  */
 #include <hv/arch/vcpu.h>
 #include <hv/hypercall.h>
@@ -21,7 +21,8 @@
 /* Kept out of the dispatcher, so that one exit does not pay for another's stack frame. */
 #define HANDLER __attribute__((noinline))
 
-/* 32-bit code wraps at 4 GiB; a trap after the instruction comes from here, as the processor did not carry it out. */
+/* 32-bit code wraps at 4 GiB; a trap after the instruction comes from here, as the processor did not carry it
+ * out. */
 static __attribute__((noinline)) void advance_rip_special(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;

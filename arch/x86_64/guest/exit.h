@@ -1,6 +1,6 @@
 /*
- * What an exit leads to: guest/exit.c dispatches, the other files here carry out. All of it for the current vCPU,
- * on its CPU, interrupts off, no lock held.
+ * What an exit leads to: guest/exit.c dispatches, the other files here carry out. All of it for the current
+ * vCPU, on its CPU, interrupts off, no lock held.
  */
 #ifndef X86_GUEST_EXIT_H
 #define X86_GUEST_EXIT_H
@@ -19,7 +19,8 @@ void inject_exception(struct vcpu *v, uint8_t vector); /* without error code */
 void inject_exception_error(struct vcpu *v, uint8_t vector, uint32_t error_code);
 void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code); /* sets CR2 */
 
-/* guest/exit.c: RIP moves past an instruction that was carried out, wrapped to the mode's width; a single step traps. */
+/* guest/exit.c: RIP moves past an instruction that was carried out, wrapped to the mode's width; a single
+ * step traps. */
 void advance_rip(struct vcpu *v, unsigned length);
 
 /* guest/cpuid.c */
@@ -41,7 +42,8 @@ bool pat_valid(uint64_t pat);
 bool spec_ctrl_valid(uint64_t value);
 bool mtrr_valid(uint32_t index, uint64_t value); /* index is an MTRR */
 
-/* guest/cr.c: a MOV to CRn that was intercepted; value as the guest gave it. False: an exception was injected. */
+/* guest/cr.c: a MOV to CRn that was intercepted; value as the guest gave it. False: an exception was
+ * injected. */
 bool cr_write(struct vcpu *v, unsigned cr, uint64_t value);
 uint64_t cr_read(struct vcpu *v, unsigned cr);
 bool cr0_valid(uint64_t cr0);
@@ -69,7 +71,8 @@ void exit_debug_registers(struct vcpu *v);
 void debug_registers_reset(struct vcpu *v);
 void debug_registers_switch_out(struct vcpu *v);
 void debug_registers_switch_in(struct vcpu *v);
-/* The processor (an emulator) does not switch breakpoints off when a guest is left: they must never be in the registers. */
+/* The processor (an emulator) does not switch breakpoints off when a guest is left: they must never be in the
+ * registers. */
 extern bool debug_registers_stay;
 
 /* guest/fpu.c */

@@ -1,12 +1,13 @@
 /*
- * FPU, SSE and AVX state, switched eagerly with the vCPU: the hypervisor itself uses none of it, so the registers stay the
- * guest's until another vCPU comes.
+ * FPU, SSE and AVX state, switched eagerly with the vCPU: the hypervisor itself uses none of it, so the
+ * registers stay the guest's until another vCPU comes.
  *
- * The state is kept in the standard format of XSAVE for everything that guests may use (host_xcr0), whatever XCR0 the guest
- * has chosen: what it switched off it finds again when it switches it on. A vCPU that comes back to a CPU on which no other
- * has been finds its registers still loaded.
+ * The state is kept in the standard format of XSAVE for everything that guests may use (host_xcr0), whatever
+ * XCR0 the guest has chosen: what it switched off it finds again when it switches it on. A vCPU that comes
+ * back to a CPU on which no other has been finds its registers still loaded.
  *
- * While a guest runs, XCR0 is its own; it is read back from the register because not every emulator lets XSETBV exit.
+ * While a guest runs, XCR0 is its own; it is read back from the register because not every emulator lets
+ * XSETBV exit.
  *
  * Locking: none; a vCPU's state belongs to the CPU that runs it.
  */

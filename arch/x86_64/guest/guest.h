@@ -1,8 +1,8 @@
 /*
  * The x86 state of domains and vCPUs, shared by everything under arch/x86_64/guest and by vmx/ and svm/.
  *
- * A vCPU's state is touched only by the CPU that runs it, or while it is not running (vcpu_is_running() is false),
- * but for what is marked atomic.
+ * A vCPU's state is touched only by the CPU that runs it, or while it is not running (vcpu_is_running() is
+ * false), but for what is marked atomic.
  */
 #ifndef X86_GUEST_GUEST_H
 #define X86_GUEST_GUEST_H
@@ -16,7 +16,8 @@ struct vmcb;
 struct vlapic;
 struct xsave_area;
 struct cpuid_table;
-/* A guest-physical page that v used of late. Good in epoch, and as long as its entry in the p2m stays the same. */
+/* A guest-physical page that v used of late. Good in epoch, and as long as its entry in the p2m stays the
+ * same. */
 struct gfn_cache_entry {
     uint64_t tag; /* gfn + 1, 0: empty */
     uint64_t epoch;
@@ -26,7 +27,8 @@ struct gfn_cache_entry {
 };
 #define GFN_CACHE_SIZE 16
 
-/* A page of the guest's linear memory and the way through its page tables that leads there (guest/known_page.h). */
+/* A page of the guest's linear memory and the way through its page tables that leads there
+ * (guest/known_page.h). */
 #define KNOWN_PAGE_LEVELS 4
 struct known_page {
     uint64_t page;       /* linear address >> 12 */
@@ -80,7 +82,7 @@ struct arch_vcpu {
 
     /* Vendor-neutral state that the hardware does not hold. */
     uint64_t dr[4];
-    bool dr_loaded;     /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
+    bool dr_loaded; /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
     uint64_t xcr0;
     struct xsave_area *xsave_area; /* FPU state while not loaded */
     struct cpu *fpu_cpu; /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */
@@ -117,15 +119,14 @@ struct arch_domain {
 
     uint8_t callback_vector; /* HVM_PARAM_CALLBACK_IRQ, 0: none */
     bool x2apic;
-    uint64_t
-        *io_bitmap; /* bit per port, set: traps. Four pages; dom0's own, or the common one that traps all */
+    /* Bit per port, set: traps. Four pages; dom0's own, or the common one that traps all. */
+    uint64_t *io_bitmap;
     struct cpuid_table *cpuid; /* guest/cpuid.c */
     uint32_t pci_address;      /* port CF8 as dom0 left it */
     uint64_t tsc_base;         /* tsc offset of all vCPUs */
 };
 
-/* guest/init.c: picks the vendor; NULL or what is missing. cpu part for every CPU. */
-const char *guest_init(void);
+/* guest/init.c: on every CPU. */
 void guest_cpu_init(void);
 
 #endif

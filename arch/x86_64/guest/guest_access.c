@@ -24,8 +24,7 @@ static bool writable_type(enum p2m_type type)
     return type == P2M_RAM || type == P2M_SHARED || type == P2M_FOREIGN || type == P2M_GRANT_RW;
 }
 
-/* --- the current vCPU's pages
- * ---------------------------------------------------------------------------------- */
+/* --- the current vCPU's pages --------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) const struct gfn_cache_entry *gfn_renew(struct vcpu *v, gfn_t gfn,
                                                                          struct gfn_cache_entry *entry)
@@ -65,8 +64,7 @@ static bool in_long_mode(const struct vcpu *v)
     return vendor->get_register(v, REG_EFER) & EFER_LMA;
 }
 
-/* --- through the guest's page tables
- * ----------------------------------------------------------------------------- */
+/* --- through the guest's page tables -------------------------------------------------------------------- */
 
 enum walk_result guest_translate(struct vcpu *v, gva_t address, uint32_t access, gpa_t *gpa,
                                  uint32_t *error_code)
@@ -205,8 +203,7 @@ size_t fetch_guest(struct vcpu *v, uint64_t rip, void *to, size_t size)
     return done;
 }
 
-/* --- by guest-physical address
- * ------------------------------------------------------------------------------------- */
+/* --- by guest-physical address -------------------------------------------------------------------------- */
 
 static int copy_physical(struct domain *d, gpa_t address, char *buffer, size_t size, bool to_guest)
 {

@@ -1,10 +1,10 @@
 /*
- * A domain's processors as a byte stream, for toolstacks that build, look at, save and restore it (xen/hvm/save.h,
- * xen/arch-x86/hvm/save.h).
+ * A domain's processors as a byte stream, for toolstacks that build, look at, save and restore it
+ * (xen/hvm/save.h, xen/arch-x86/hvm/save.h).
  *
- * A stream is a header, records in order of their type, and an end. Setting makes two passes over the buffer: the first
- * checks every record, the second, which cannot fail, loads them. What a record means is in the table; the CPU's own
- * is long enough for a file of its own (hvm_context_cpu.c).
+ * A stream is a header, records in order of their type, and an end. Setting makes two passes over the buffer:
+ * the first checks every record, the second, which cannot fail, loads them. What a record means is in the
+ * table; the CPU's own is long enough for a file of its own (hvm_context_cpu.c).
  *
  * Interface: hv/arch/vcpu.h. Locking: the domain is stopped and stays so.
  */
@@ -20,7 +20,7 @@
 #include "hvm_context.h"
 #include "vlapic.h"
 
-/* --- memory types, TSC, MSRs ------------------------------------------------------------------------------ */
+/* --- memory types, TSC, MSRs ---------------------------------------------------------------------------- */
 
 static size_t mtrr_save(struct vcpu *v, void *to)
 {
@@ -105,7 +105,7 @@ static void msr_load(struct vcpu *v, const void *from, size_t size)
     v->arch->spec_ctrl = ((const struct hvm_msr *)from)->msr[0].val;
 }
 
-/* --- local APIC ------------------------------------------------------------------------------------------------ */
+/* --- local APIC ----------------------------------------------------------------------------------------- */
 
 static size_t lapic_save(struct vcpu *v, void *to)
 {
@@ -138,9 +138,10 @@ static void lapic_regs_load(struct vcpu *v, const void *from, size_t size)
     vlapic_load_regs(v, from);
 }
 
-/* --- the stream ------------------------------------------------------------------------------------------------- */
+/* --- the stream ----------------------------------------------------------------------------------------- */
 
-/* In order of type. Sizes without the descriptor; save returns 0 for "no such record". No check: anything will do. */
+/* In order of type. Sizes without the descriptor; save returns 0 for "no such record". No check: anything
+ * will do. */
 static const struct record_type {
     uint16_t code;
     bool variable; /* least may be exceeded up to what record_limit() says */
@@ -219,7 +220,8 @@ int64_t arch_get_hvm_context(struct domain *d, void *buf, size_t size)
     return at - (char *)buf;
 }
 
-/* The next record, NULL at the end of the buffer or when it does not fit. All known lengths are multiples of 8. */
+/* The next record, NULL at the end of the buffer or when it does not fit. All known lengths are multiples
+ * of 8. */
 static const char *next_record(const char *at, const char *end, struct hvm_save_descriptor *descriptor)
 {
     if ((size_t)(end - at) < sizeof(*descriptor))

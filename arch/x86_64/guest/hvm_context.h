@@ -1,6 +1,6 @@
 /*
- * Records of the HVM context that hvm_context_cpu.c knows: registers, and the FPU in the format of XSAVE. The vCPU does not
- * run. check: false for what no CPU could run; load cannot fail after it.
+ * Records of the HVM context that hvm_context_cpu.c knows: registers, and the FPU in the format of XSAVE. The
+ * vCPU does not run. check: false for what no CPU could run; load cannot fail after it.
  */
 #ifndef X86_GUEST_HVM_CONTEXT_H
 #define X86_GUEST_HVM_CONTEXT_H

@@ -1,8 +1,8 @@
 /*
  * The CPU and XSAVE records of an HVM context (hvm_context.h).
  *
- * Checked is what a processor would refuse at VM entry or at XRSTOR; a state that is merely useless is the guest's affair.
- * Locking: none; the vCPU does not run.
+ * Checked is what a processor would refuse at VM entry or at XRSTOR; a state that is merely useless is the
+ * guest's affair. Locking: none; the vCPU does not run.
  */
 #include <hv/arch/vcpu.h>
 #include <hv/sched.h>
@@ -30,18 +30,25 @@
 /* The general registers stand in the record in another order than in encodings. */
 #define GENERAL_REGISTERS(X)                                                                                 \
     X(rax, RAX)                                                                                              \
-    X(rbx, RBX) X(rcx, RCX) X(rdx, RDX) X(rbp, RBP) X(rsi, RSI) X(rdi, RDI) X(rsp, RSP) X(r8, R8) X(r9, R9)  \
-        X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14) X(r15, R15)
+    X(rbx, RBX)                                                                                              \
+    X(rcx, RCX)                                                                                              \
+    X(rdx, RDX)                                                                                              \
+    X(rbp, RBP)                                                                                              \
+    X(rsi, RSI)                                                                                              \
+    X(rdi, RDI) X(rsp, RSP) X(r8, R8) X(r9, R9) X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14)  \
+        X(r15, R15)
 #define SEGMENT_REGISTERS(X)                                                                                 \
     X(cs, SEG_CS)                                                                                            \
     X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) X(tr, SEG_TR) X(ldtr, SEG_LDTR)
 #define SWITCHED_MSRS(X)                                                                                     \
     X(sysenter_cs, MSR_SYSENTER_CS)                                                                          \
-    X(sysenter_esp, MSR_SYSENTER_ESP) X(sysenter_eip, MSR_SYSENTER_EIP) X(shadow_gs, MSR_KERNEL_GS_BASE)     \
-        X(msr_lstar, MSR_LSTAR) X(msr_star, MSR_STAR) X(msr_cstar, MSR_CSTAR)                                \
-            X(msr_syscall_mask, MSR_SYSCALL_MASK)
+    X(sysenter_esp, MSR_SYSENTER_ESP)                                                                        \
+    X(sysenter_eip, MSR_SYSENTER_EIP)                                                                        \
+    X(shadow_gs, MSR_KERNEL_GS_BASE)                                                                         \
+    X(msr_lstar, MSR_LSTAR)                                                                                  \
+    X(msr_star, MSR_STAR) X(msr_cstar, MSR_CSTAR) X(msr_syscall_mask, MSR_SYSCALL_MASK)
 
-/* --- registers ---------------------------------------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------------------------------------ */
 
 size_t context_cpu_save(struct vcpu *v, void *to)
 {
@@ -139,7 +146,8 @@ static bool addresses_valid(const struct hvm_hw_cpu *r)
     return (code64 ? canonical(r->rip) : !(r->rip >> 32)) && !(r->cr3 >> guest_maxphysaddr());
 }
 
-/* An event that waits for its delivery would need what the event came from; a stopped vCPU's is delivered first. */
+/* An event that waits for its delivery would need what the event came from; a stopped vCPU's is delivered
+ * first. */
 bool context_cpu_check(const struct vcpu *v, const void *from, size_t size)
 {
     const struct hvm_hw_cpu *r = from;
@@ -216,7 +224,7 @@ void context_cpu_load(struct vcpu *v, const void *from, size_t size)
     vcpu_wake(v, VCPU_DOWN);
 }
 
-/* --- FPU ------------------------------------------------------------------------------------------------------------ */
+/* --- FPU ------------------------------------------------------------------------------------------------ */
 
 uint32_t context_xsave_size(void)
 {

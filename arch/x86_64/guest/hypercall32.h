@@ -1,4 +1,5 @@
-/* Hypercalls from 16- and 32-bit code: the few whose structures look the same as in 64-bit mode (guest/hypercall32.c). */
+/* Hypercalls from 16- and 32-bit code: the few that boot loaders and kernels make there
+ * (guest/hypercall32.c). */
 #ifndef X86_GUEST_HYPERCALL32_H
 #define X86_GUEST_HYPERCALL32_H
 

@@ -9,6 +9,8 @@
 #include <hv/printk.h>
 #include <x86/features.h>
 #include "exit.h"
+#include "hwirq.h"
+#include "mmio.h"
 
 const struct vendor_ops *vendor;
 
@@ -20,6 +22,8 @@ INIT_CODE void arch_virt_init(void)
         boot_fail("this machine cannot run guests: %s", missing);
     cpuid_init();
     io_init();
+    hwirq_init();
+    mmio_init();
     run_init();
     domain_debugkeys_init();
     guest_cpu_init();

@@ -1,8 +1,9 @@
 /*
  * Events for the guest: what is delivered next, and the event channel's upcall (hv/arch/vcpu.h).
  *
- * Order: what an exit interrupted, NMI, the domain's callback vector, the local APIC's interrupts. At most one enters per
- * entry; when one waits that cannot enter yet, the vendor code makes the guest exit as soon as it can.
+ * Order: what an exit interrupted, NMI, the domain's callback vector, the local APIC's interrupts. At most
+ * one enters per entry; when one waits that cannot enter yet, the vendor code makes the guest exit as soon as
+ * it can.
  *
  * Locking: none. Other CPUs only set flags (upcall pending, the APIC's request bits, nmi_pending) and kick.
  */
@@ -70,7 +71,7 @@ void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector)
         vlapic_give_back(v, vector);
 }
 
-/* --- exceptions ------------------------------------------------------------------------------------------------ */
+/* --- exceptions ----------------------------------------------------------------------------------------- */
 
 void inject_exception(struct vcpu *v, uint8_t vector)
 {
@@ -90,7 +91,7 @@ void inject_page_fault(struct vcpu *v, uint64_t address, uint32_t error_code)
     inject_exception_error(v, TRAP_PF, error_code);
 }
 
-/* --- upcalls ----------------------------------------------------------------------------------------------------- */
+/* --- upcalls -------------------------------------------------------------------------------------------- */
 
 void arch_upcall(struct vcpu *v)
 {
@@ -112,8 +113,8 @@ int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
 }
 
 /*
- * An interrupt line (GSI or PCI INTx) leads to an interrupt controller that PVH guests do not have. It is taken as Xen takes
- * it, since Linux names one when it uses per-vCPU vectors; no upcall comes through it.
+ * An interrupt line (GSI or PCI INTx) leads to an interrupt controller that PVH guests do not have. It is
+ * taken as Xen takes it, since Linux names one when it uses per-vCPU vectors; no upcall comes through it.
  */
 int arch_set_callback_via(struct domain *d, uint64_t via)
 {

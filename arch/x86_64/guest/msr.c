@@ -1,9 +1,9 @@
 /*
  * Model-specific registers as a guest sees them (SDM vol. 4, APM vol. 2 appendix A).
  *
- * Interface: msr_read(), msr_write(), for the current vCPU; false: #GP. What hardware switches is the vendor code's; the
- * local APIC's is guest/vlapic.c's. Registers that guests merely look at read as "nothing there". An unknown one is #GP
- * and a line for whoever debugs the guest.
+ * Interface: msr_read(), msr_write(), for the current vCPU; false: #GP. What hardware switches is the vendor
+ * code's; the local APIC's is guest/vlapic.c's. Registers that guests merely look at read as "nothing there".
+ * An unknown one is #GP and a line for whoever debugs the guest.
  *
  * Locking: none; the current vCPU's state.
  */
@@ -57,7 +57,7 @@ void msr_vcpu_init(struct vcpu *v)
     a->spec_ctrl = 0;
 }
 
-/* --- memory types ------------------------------------------------------------------------------------------- */
+/* --- memory types --------------------------------------------------------------------------------------- */
 
 /* UC, WC, WT, WP, WB; PAT has UC- too. */
 static bool memory_type_valid(uint8_t type)
@@ -107,7 +107,7 @@ bool mtrr_valid(uint32_t index, uint64_t value)
     return true;
 }
 
-/* --- single registers ----------------------------------------------------------------------------------------- */
+/* --- single registers ----------------------------------------------------------------------------------- */
 
 static bool write_efer(struct vcpu *v, uint64_t value)
 {
@@ -203,7 +203,7 @@ static bool holds_address(uint32_t index)
     }
 }
 
-/* --- those that a guest only looks at ---------------------------------------------------------------------------- */
+/* --- those that a guest only looks at ------------------------------------------------------------------- */
 
 static bool read_amd(uint32_t index, uint64_t *value)
 {
@@ -272,7 +272,7 @@ static bool informative(uint32_t index, uint64_t *value)
     return cpu_features.vendor == CPU_INTEL ? read_intel(index, value) : read_amd(index, value);
 }
 
-/* --- all ---------------------------------------------------------------------------------------------------------- */
+/* --- all ------------------------------------------------------------------------------------------------ */
 
 static bool is_apic(uint32_t index)
 {

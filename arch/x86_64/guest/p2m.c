@@ -28,8 +28,7 @@ void p2m_set_limits(unsigned order, unsigned address_bits)
     gfn_limit = 1ull << (MIN(address_bits, 48u) - PAGE_SHIFT);
 }
 
-/* --- entries
- * ------------------------------------------------------------------------------------------------- */
+/* --- entries -------------------------------------------------------------------------------------------- */
 
 static inline bool is_table(uint64_t entry, unsigned order)
 {
@@ -73,8 +72,7 @@ static inline void write_entry(uint64_t *slot, uint64_t entry)
     __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
 }
 
-/* --- walking
- * ------------------------------------------------------------------------------------------------- */
+/* --- walking -------------------------------------------------------------------------------------------- */
 
 /* The lowest slot that decides about gfn, not below *order; *order becomes the slot's. */
 static inline uint64_t *walk(const struct domain *d, gfn_t gfn, unsigned *order)
@@ -172,8 +170,7 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
     return p2m_lookup_slot(d, gfn, &slot);
 }
 
-/* --- adding
- * -------------------------------------------------------------------------------------------------- */
+/* --- adding --------------------------------------------------------------------------------------------- */
 
 /* The largest page for which the addresses are aligned and that count frames fill. */
 static unsigned fitting_order(gfn_t gfn, mfn_t mfn, uint64_t count)
@@ -238,8 +235,7 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
     return error;
 }
 
-/* --- removing
- * ------------------------------------------------------------------------------------------------ */
+/* --- removing ------------------------------------------------------------------------------------------- */
 
 int p2m_remove_noflush(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old)
 {
@@ -296,8 +292,7 @@ void p2m_flush(struct domain *d)
     }
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 int p2m_domain_init(struct domain *d)
 {

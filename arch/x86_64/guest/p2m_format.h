@@ -1,9 +1,10 @@
 /*
  * What EPT (SDM vol. 3, 29.3.2) and nested page tables (APM vol. 2, 5.3 and 15.25) do not have in common.
  *
- * Both are four levels of 512 entries with the address in bits 12-51 and bit 7 for a leaf above the lowest level, and both
- * leave bits 52-55 of a leaf to software: there stands its enum p2m_type. So a format is a table of the hardware bits
- * that go with each type. An entry that maps nothing is all zero: it names no address that L1TF could read.
+ * Both are four levels of 512 entries with the address in bits 12-51 and bit 7 for a leaf above the lowest
+ * level, and both leave bits 52-55 of a leaf to software: there stands its enum p2m_type. So a format is a
+ * table of the hardware bits that go with each type. An entry that maps nothing is all zero: it names no
+ * address that L1TF could read.
  */
 #ifndef X86_GUEST_P2M_FORMAT_H
 #define X86_GUEST_P2M_FORMAT_H
@@ -16,7 +17,8 @@
 #define P2M_ENTRY_SOFTWARE   (0xfull << P2M_ENTRY_TYPE_SHIFT)
 #define P2M_TYPES            (P2M_DEVICE + 1)
 
-/* True for the bits of a constant that neither software's bits, the address nor the bit for large pages overlap. */
+/* True for the bits of a constant that neither software's bits, the address nor the bit for large pages
+ * overlap. */
 #define P2M_BITS_VALID(bits) (((bits) & (P2M_ENTRY_ADDRESS | P2M_ENTRY_LARGE | P2M_ENTRY_SOFTWARE)) == 0)
 
 struct p2m_format {
@@ -29,8 +31,8 @@ struct p2m_format {
 extern const struct p2m_format ept_format, npt_format;
 
 /*
- * p2m_lookup() that also says where the answer stands. As long as *at is value the answer is the same: the tables stay
- * where they are until the domain dies, which begins with a new tlb_epoch.
+ * p2m_lookup() that also says where the answer stands. As long as *at is value the answer is the same: the
+ * tables stay where they are until the domain dies, which begins with a new tlb_epoch.
  */
 struct p2m_slot {
     const uint64_t *at;
@@ -39,8 +41,8 @@ struct p2m_slot {
 struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot);
 
 /*
- * What this machine can do, told by vendor->probe(): the largest page that entries may have, and how many bits of
- * guest-physical address are translated (at most 48).
+ * What this machine can do, told by vendor->probe(): the largest page that entries may have, and how many
+ * bits of guest-physical address are translated (at most 48).
  */
 void p2m_set_limits(unsigned largest_order, unsigned address_bits);
 

@@ -1,6 +1,6 @@
 /*
- * A CPU and the vCPU that it runs: entering the guest until something else is to be done, and changing over to
- * another vCPU (hv/arch/vcpu.h).
+ * A CPU and the vCPU that it runs: entering the guest until something else is to be done, and changing over
+ * to another vCPU (hv/arch/vcpu.h).
  *
  * Locking: none. Everything here is done by the CPU on which the vCPU is current.
  */
@@ -13,11 +13,11 @@
 #include <x86/irq.h>
 #include "exit.h"
 
-/* --- inside --------------------------------------------------------------------------------------------------- */
+/* --- inside --------------------------------------------------------------------------------------------- */
 
 /*
- * What this CPU's caches and predictors must not carry into the guest. The buffers that VERW empties held the hypervisor's
- * data and other guests'; L1D matters only where L1TF does.
+ * What this CPU's caches and predictors must not carry into the guest. The buffers that VERW empties held the
+ * hypervisor's data and other guests'; L1D matters only where L1TF does.
  */
 static inline void leaks_close(void)
 {
@@ -55,8 +55,8 @@ static void enter(struct vcpu *v, struct vmexit *exit)
 }
 
 /*
- * INIT and SIPI (SDM vol. 3, 9.4). The sender has set the flags and woken v. False: v waits for a SIPI now and does not run.
- * A SIPI that comes between the last look and the stop wakes it again.
+ * INIT and SIPI (SDM vol. 3, 9.4). The sender has set the flags and woken v. False: v waits for a SIPI now
+ * and does not run. A SIPI that comes between the last look and the stop wakes it again.
  */
 static bool start_state(struct vcpu *v)
 {
@@ -93,13 +93,14 @@ void arch_vcpu_run(struct vcpu *v)
         inject_events(v);
         enter(v, &exit);
         exit_dispatch(v, &exit);
-        /* Bochs 2.7 leaves a guest that was entered so for no interrupt (vmx/vmx.c): one that exits often gets none in. */
+        /* Bochs 2.7 leaves a guest that was entered so for no interrupt (vmx/vmx.c): one that exits often
+         * gets none in. */
         if (unlikely(!(a->rflags & RFLAGS_IF)))
             interrupts_window();
     } while (!READ_ONCE(cpu->pending));
 }
 
-/* --- changing over ------------------------------------------------------------------------------------------------ */
+/* --- changing over -------------------------------------------------------------------------------------- */
 
 void arch_switch_out(struct vcpu *prev)
 {

@@ -1,12 +1,12 @@
 /*
- * Time as guests see it: the TSC with an offset, the relation of TSC and system time in vcpu_time_info, and the wall
- * clock (xen/xen.h).
+ * Time as guests see it: the TSC with an offset, the relation of TSC and system time in vcpu_time_info, and
+ * the wall clock (xen/xen.h).
  *
- * The TSC is invariant and the same on all CPUs, so the relation never changes while a guest runs: it is written when
- * the vCPU's info appears somewhere and when the guest moves its TSC.
+ * The TSC is invariant and the same on all CPUs, so the relation never changes while a guest runs: it is
+ * written when the vCPU's info appears somewhere and when the guest moves its TSC.
  *
- * Locking: the time fields are written by the CPU on which v runs or while it does not; the wall clock by whoever sets it,
- * under the version protocol that readers in the guest follow.
+ * Locking: the time fields are written by the CPU on which v runs or while it does not; the wall clock by
+ * whoever sets it, under the version protocol that readers in the guest follow.
  */
 #include <hv/arch/time.h>
 #include <hv/arch/vcpu.h>

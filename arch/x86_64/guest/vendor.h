@@ -2,8 +2,8 @@
  * The seam between what all x86 guests need (arch/x86_64/guest) and the two ways processors run them
  * (vmx: Intel SDM vol. 3, chapters 24-30; svm: AMD APM vol. 2, chapter 15).
  *
- * One constant table, vendor, is chosen at boot. vendor->run() enters the guest and comes back with a struct vmexit in
- * neutral terms; guest/exit.c acts on it. Interrupts are off throughout.
+ * One constant table, vendor, is chosen at boot. vendor->run() enters the guest and comes back with a struct
+ * vmexit in neutral terms; guest/exit.c acts on it. Interrupts are off throughout.
  */
 #ifndef X86_GUEST_VENDOR_H
 #define X86_GUEST_VENDOR_H
@@ -33,8 +33,10 @@ enum exit_reason {
     EXIT_TRIPLE_FAULT,
     EXIT_INIT_STATE, /* the hardware refused the guest's state: the domain is crashed */
     EXIT_XSETBV,
-    EXIT_DR_ACCESS, /* the guest's first use of debug registers since it came onto this CPU: load them, run it again */
-    EXIT_INVALID_OP, /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD */
+    EXIT_DR_ACCESS, /* the guest's first use of debug registers since it came onto this CPU: load them, run it
+                       again */
+    EXIT_INVALID_OP, /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD
+                      */
     EXIT_WBINVD,
     EXIT_RDTSC,   /* only when TSC is emulated; rdtscp says which */
     EXIT_UNKNOWN, /* code: the vendor's number, for the crash line */
@@ -43,7 +45,8 @@ enum exit_reason {
 struct vmexit {
     enum exit_reason reason;
     uint64_t code; /* the vendor's own exit number; right for EXIT_INIT_STATE and EXIT_UNKNOWN */
-    /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD, RDTSC, CR_ACCESS. */
+    /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD,
+     * RDTSC, CR_ACCESS. */
     uint8_t instruction_length;
     uint8_t cpl; /* EXIT_HYPERCALL and EXIT_XSETBV only */
     bool code64; /* EXIT_HYPERCALL only: the guest was in 64-bit mode */
@@ -73,7 +76,8 @@ enum gpr { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R
 
 enum segment_name { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEGMENTS };
 
-/* access: the descriptor's access byte and flags as bits 0-7 type/S/DPL/P, 8-11 AVL/L/DB/G (APM's packed form). */
+/* access: the descriptor's access byte and flags as bits 0-7 type/S/DPL/P, 8-11 AVL/L/DB/G (APM's packed
+ * form). */
 struct segment {
     uint16_t selector;
     uint16_t access;
@@ -95,7 +99,8 @@ enum event_type {
     EVENT_SOFTWARE_INT = 4,
 };
 
-/* What the guest believes it has; the vendor code adds what the hardware needs (NE, VMXE, SVME, PG shadows). */
+/* What the guest believes it has; the vendor code adds what the hardware needs (NE, VMXE, SVME, PG shadows).
+ */
 enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG_DR7, REG_PAT };
 
 struct p2m_format;
@@ -123,19 +128,22 @@ struct vendor_ops {
     uint64_t (*get_register)(const struct vcpu *v, enum guest_register which);
     void (*set_register)(struct vcpu *v, enum guest_register which,
                          uint64_t value); /* value already checked */
-    /* MSRs that the hardware switches with the guest (SYSENTER, STAR.., FS/GS base, KERNEL_GS_BASE, DEBUGCTL): false: not one. */
+    /* MSRs that the hardware switches with the guest (SYSENTER, STAR.., FS/GS base, KERNEL_GS_BASE,
+     * DEBUGCTL): false: not one. */
     bool (*get_msr)(const struct vcpu *v, uint32_t index, uint64_t *value);
     bool (*set_msr)(struct vcpu *v, uint32_t index, uint64_t value);
 
     /*
-     * The event enters at the next run(). At most one per entry: v->arch->event_queued is set here, and by run() when it
-     * will itself inject again what the exit interrupted; run() clears it on entry.
+     * The event enters at the next run(). At most one per entry: v->arch->event_queued is set here, and by
+     * run() when it will itself inject again what the exit interrupted; run() clears it on entry.
      */
     void (*inject)(struct vcpu *v, enum event_type type, uint8_t vector, bool has_error_code,
                    uint32_t error_code);
-    /* RFLAGS.IF (for an NMI: no NMI is being handled) and no STI/MOV SS shadow. A shadow ends when software moved RIP. */
+    /* RFLAGS.IF (for an NMI: no NMI is being handled) and no STI/MOV SS shadow. A shadow ends when software
+     * moved RIP. */
     bool (*interruptible)(const struct vcpu *v, bool nmi);
-    /* Exit (EXIT_INTERRUPT_WINDOW) as soon as it is interruptible; v->arch->window_wanted tells what was asked for last. */
+    /* Exit (EXIT_INTERRUPT_WINDOW) as soon as it is interruptible; v->arch->window_wanted tells what was
+     * asked for last. */
     void (*want_window)(struct vcpu *v, bool on);
 
     void (*flush_tlb)(
@@ -143,7 +151,7 @@ struct vendor_ops {
     void (*set_tsc_offset)(struct vcpu *v, uint64_t offset);
 };
 
-extern const struct vendor_ops *vendor; /* chosen by guest_init() */
+extern const struct vendor_ops *vendor; /* chosen by arch_virt_init() */
 extern const struct vendor_ops vmx_ops, svm_ops;
 
 #endif

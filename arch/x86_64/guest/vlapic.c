@@ -1,9 +1,11 @@
 /*
  * A vCPU's local APIC: registers and the choice of the next interrupt. Interface: vlapic.h.
  *
- * xAPIC and x2APIC are two ways to one file of registers. Interrupts are all edge triggered: nothing here has lines.
+ * xAPIC and x2APIC are two ways to one file of registers. Level-triggered interrupts differ by their bit in
+ * TMR only: their EOI goes to the domain's IO-APICs, which know the lines.
  *
- * Locking: none. The CPU that runs the vCPU owns the registers; other CPUs set bits of the IRR atomically and then kick.
+ * Locking: none. The CPU that runs the vCPU owns the registers; other CPUs change bits of TMR and IRR
+ * atomically and then kick.
  */
 #include <hv/frame.h>
 #include <hv/sched.h>
@@ -12,6 +14,7 @@
 #include <xen/xen.h>
 #include <xen/hvm/save.h>
 #include "exit.h"
+#include "vioapic.h"
 #include "vlapic_internal.h"
 
 #define VERSION       (0x14u | 5u << 16) /* an integrated APIC with six LVT entries */
@@ -24,7 +27,7 @@
 /* Bits of the LVT entries that software may set, from the timer's on. */
 static const uint32_t lvt_valid[] = {0x700ff, 0x107ff, 0x107ff, 0x1a7ff, 0x1a7ff, 0x100ff};
 
-/* --- requests and priorities ------------------------------------------------------------------------------------ */
+/* --- requests and priorities ---------------------------------------------------------------------------- */
 
 static int highest_vector(const uint32_t *words)
 {
@@ -36,15 +39,32 @@ static int highest_vector(const uint32_t *words)
     return -1;
 }
 
-void vlapic_set_irq(struct vcpu *v, uint8_t vector)
+static void request(struct vcpu *v, uint8_t vector)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    if (vector < FIRST_LEGAL_VECTOR)
-        return;
     __atomic_fetch_or(&l->reg[REG_IRR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&l->irr_words, 1u << vector / 32, __ATOMIC_SEQ_CST);
     vcpu_kick(v);
+}
+
+void vlapic_set_irq(struct vcpu *v, uint8_t vector)
+{
+    uint32_t *tmr = &v->arch->vlapic->reg[REG_TMR + vector / 32], bit = 1u << vector % 32;
+
+    if (vector < FIRST_LEGAL_VECTOR)
+        return;
+    if (unlikely(READ_ONCE(*tmr) & bit))
+        __atomic_fetch_and(tmr, ~bit, __ATOMIC_SEQ_CST);
+    request(v, vector);
+}
+
+void vlapic_set_irq_level(struct vcpu *v, uint8_t vector)
+{
+    if (vector < FIRST_LEGAL_VECTOR)
+        return;
+    __atomic_fetch_or(&v->arch->vlapic->reg[REG_TMR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+    request(v, vector);
 }
 
 static void update_ppr(struct vlapic *l)
@@ -87,17 +107,20 @@ void vlapic_give_back(struct vcpu *v, uint8_t vector)
 
     l->reg[REG_ISR + vector / 32] &= ~(1u << vector % 32);
     update_ppr(l);
-    vlapic_set_irq(v, vector);
+    request(v, vector);
 }
 
-static void end_of_interrupt(struct vlapic *l)
+static void end_of_interrupt(struct vcpu *v)
 {
+    struct vlapic *l = v->arch->vlapic;
     int vector = highest_vector(&l->reg[REG_ISR]);
 
     if (vector < 0)
         return;
     l->reg[REG_ISR + vector / 32] &= ~(1u << vector % 32);
     update_ppr(l);
+    if (unlikely(READ_ONCE(l->reg[REG_TMR + vector / 32]) >> vector % 32 & 1))
+        vioapic_eoi(v->domain, (uint8_t)vector);
 }
 
 void vlapic_error(struct vcpu *v, uint32_t bit)
@@ -112,7 +135,7 @@ void vlapic_error(struct vcpu *v, uint32_t bit)
         vlapic_set_irq(v, (uint8_t)lvt);
 }
 
-/* --- registers -------------------------------------------------------------------------------------------------- */
+/* --- registers ------------------------------------------------------------------------------------------ */
 
 static void set_x2apic_ldr(struct vcpu *v)
 {
@@ -180,7 +203,7 @@ static bool write_common(struct vcpu *v, unsigned number, uint32_t value)
         update_ppr(l);
         return true;
     case REG_EOI:
-        end_of_interrupt(l);
+        end_of_interrupt(v);
         return true;
     case REG_SVR:
         write_svr(v, value);
@@ -205,7 +228,7 @@ static bool write_common(struct vcpu *v, unsigned number, uint32_t value)
     }
 }
 
-/* --- x2APIC: model-specific registers ------------------------------------------------------------------------------- */
+/* --- x2APIC: model-specific registers ------------------------------------------------------------------- */
 
 bool vlapic_read_msr(struct vcpu *v, uint32_t index, uint64_t *value)
 {
@@ -261,7 +284,7 @@ bool vlapic_write_msr(struct vcpu *v, uint32_t index, uint64_t value)
     return write_common(v, number, (uint32_t)value);
 }
 
-/* --- xAPIC: memory ------------------------------------------------------------------------------------------------- */
+/* --- xAPIC: memory -------------------------------------------------------------------------------------- */
 
 uint32_t vlapic_read(struct vcpu *v, uint32_t offset)
 {
@@ -314,7 +337,7 @@ void vlapic_write(struct vcpu *v, uint32_t offset, uint32_t value)
     }
 }
 
-/* --- priority by CR8, mode by IA32_APIC_BASE ------------------------------------------------------------------------- */
+/* --- priority by CR8, mode by IA32_APIC_BASE ------------------------------------------------------------ */
 
 uint8_t vlapic_get_cr8(const struct vcpu *v)
 {
@@ -356,7 +379,7 @@ bool vlapic_write_base(struct vcpu *v, uint64_t value)
     return true;
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------- */
+/* --- life ----------------------------------------------------------------------------------------------- */
 
 void vlapic_reset(struct vcpu *v)
 {
@@ -397,7 +420,7 @@ void vlapic_free(struct vcpu *v)
     heap_free(v->arch->vlapic);
 }
 
-/* --- HVM context --------------------------------------------------------------------------------------------------- */
+/* --- HVM context ---------------------------------------------------------------------------------------- */
 
 void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw_lapic_regs *regs)
 {

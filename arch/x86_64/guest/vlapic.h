@@ -1,8 +1,8 @@
 /*
  * A vCPU's local APIC (SDM vol. 3, chapter 11), xAPIC and x2APIC.
  *
- * The vCPU's own CPU reads and writes the registers; what other CPUs do to it is limited to vlapic_set_irq() and the
- * ICR's INIT and SIPI, which set flags in struct arch_vcpu and wake the vCPU.
+ * The vCPU's own CPU reads and writes the registers; what other CPUs do to it is limited to vlapic_set_irq()
+ * and the ICR's INIT and SIPI, which set flags in struct arch_vcpu and wake the vCPU.
  */
 #ifndef X86_GUEST_VLAPIC_H
 #define X86_GUEST_VLAPIC_H
@@ -22,6 +22,10 @@ void vlapic_reset(struct vcpu *v); /* as after INIT; the ID is 2 * vcpu id */
 
 /* An edge interrupt for v from any CPU: IRR is set and v woken or kicked. */
 void vlapic_set_irq(struct vcpu *v, uint8_t vector);
+/* The same of a level-triggered pin: TMR says so, and the EOI is told to the IO-APICs (vioapic_eoi()). */
+void vlapic_set_irq_level(struct vcpu *v, uint8_t vector);
+/* A message with that destination is for v. broadcast: the destination that means everybody. */
+bool vlapic_addressed(const struct vcpu *v, bool logical, uint32_t destination, uint32_t broadcast);
 
 /* The vector that v's APIC wants delivered now (above PPR), or -1. Cheap when nothing is pending. */
 int vlapic_pending(const struct vcpu *v);
@@ -42,7 +46,8 @@ void vlapic_write(struct vcpu *v, uint32_t offset, uint32_t value);
 uint8_t vlapic_get_cr8(const struct vcpu *v);
 void vlapic_set_cr8(struct vcpu *v, uint8_t cr8);
 
-/* HVM context records (xen/arch-x86/hvm/save.h). save: NULL for the one that is not wanted. check: -EINVAL for what no APIC could hold; load cannot fail. */
+/* HVM context records (xen/arch-x86/hvm/save.h). save: NULL for the one that is not wanted. check: -EINVAL
+ * for what no APIC could hold; load cannot fail. */
 void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw_lapic_regs *regs);
 int vlapic_check(const struct hvm_hw_lapic *lapic);
 void vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *lapic);

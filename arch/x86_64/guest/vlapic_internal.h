@@ -1,4 +1,5 @@
-/* What the files of the local APIC share: vlapic.c (registers, priorities), vlapic_ipi.c (ICR), vlapic_timer.c. */
+/* What the files of the local APIC share: vlapic.c (registers, priorities), vlapic_ipi.c (ICR),
+ * vlapic_timer.c. */
 #ifndef X86_GUEST_VLAPIC_INTERNAL_H
 #define X86_GUEST_VLAPIC_INTERNAL_H
 
@@ -6,7 +7,8 @@
 #include "vlapic.h"
 #include <x86/msr.h>
 
-/* Registers by number: offset in the xAPIC page divided by 16, MSR minus 0x800 (SDM vol. 3, tables 11-1 and 11-6). */
+/* Registers by number: offset in the xAPIC page divided by 16, MSR minus 0x800 (SDM vol. 3, tables 11-1 and
+ * 11-6). */
 enum {
     REG_ID = 0x02,
     REG_VERSION = 0x03,
@@ -47,8 +49,9 @@ enum {
 enum { LVT_TIMER_MODE = 3u << 17, LVT_ONE_SHOT = 0, LVT_PERIODIC = 1u << 17, LVT_TSC_DEADLINE = 2u << 17 };
 
 /*
- * reg[]: the vCPU's own CPU's, but for IRR, whose bits others set atomically. irr_words has a bit for each of its eight
- * words that may be nonzero; it is set after the word, so that the vCPU that sees it finds the vector.
+ * reg[]: the vCPU's own CPU's, but for IRR and TMR, whose bits others change atomically. irr_words has a bit
+ * for each of its eight words that may be nonzero; it is set after the word, so that the vCPU that sees it
+ * finds the vector.
  */
 struct vlapic {
     uint32_t reg[APIC_REGISTERS];

@@ -31,13 +31,13 @@ static bool logical_match(const struct vcpu *target, uint32_t destination)
     return (destination >> 4 & 0xf) == ldr >> 4 && (destination & ldr & 0xf);
 }
 
-static bool matches(const struct vcpu *target, uint32_t icr, uint32_t destination, uint32_t broadcast)
+bool vlapic_addressed(const struct vcpu *target, bool logical, uint32_t destination, uint32_t broadcast)
 {
     if (!(target->arch->apic_base & APIC_BASE_ENABLE))
         return false;
     if (destination == broadcast)
         return true;
-    return icr & ICR_LOGICAL ? logical_match(target, destination) : destination == 2 * target->id;
+    return logical ? logical_match(target, destination) : destination == 2 * target->id;
 }
 
 /* A vCPU that sleeps or was not started looks at its flags again. */
@@ -86,7 +86,7 @@ static bool wanted(const struct vcpu *v, const struct vcpu *target, uint32_t icr
     case TO_OTHERS:
         return target != v;
     default:
-        return matches(target, icr, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
+        return vlapic_addressed(target, icr & ICR_LOGICAL, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
     }
 }
 

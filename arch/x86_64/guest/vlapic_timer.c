@@ -1,8 +1,8 @@
 /*
  * The local APIC's timer (SDM vol. 3, 11.5.4): one-shot, periodic and TSC deadline, over hv/timer.h.
  *
- * It counts at 100 MHz before the divider, as guests are told by CPUID and Xen's do. The timer may fire on a CPU that the
- * vCPU has left; so whoever reprograms it first waits until it does not run anywhere.
+ * It counts at 100 MHz before the divider, as guests are told by CPUID and Xen's do. The timer may fire on a
+ * CPU that the vCPU has left; so whoever reprograms it first waits until it does not run anywhere.
  *
  * Locking: none; see vlapic.c.
  */

@@ -1,8 +1,9 @@
 /*
  * The walk through a guest's page tables. Interface: walk.h.
  *
- * Runs inside a guest_access section; takes no lock. Entries are read once each, as the processor does, and changed (accessed,
- * dirty) only by compare-and-swap, so that a guest that edits its tables meanwhile loses nothing.
+ * Runs inside a guest_access section; takes no lock. Entries are read once each, as the processor does, and
+ * changed (accessed, dirty) only by compare-and-swap, so that a guest that edits its tables meanwhile loses
+ * nothing.
  */
 #include "guest_access.h"
 #include <x86/msr.h>

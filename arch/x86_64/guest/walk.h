@@ -1,8 +1,9 @@
 /*
  * The guest's own page tables, walked in software (SDM vol. 3, chapter 4; APM vol. 2, chapter 5).
  *
- * Four levels, PAE, 32-bit with 4 MiB pages, and no paging. Protection keys, SMEP and SMAP are not looked at: what comes here is
- * either a hypercall argument or an access that the processor checked before it left the guest.
+ * Four levels, PAE, 32-bit with 4 MiB pages, and no paging. Protection keys, SMEP and SMAP are not looked at:
+ * what comes here is either a hypercall argument or an access that the processor checked before it left the
+ * guest.
  */
 #ifndef X86_GUEST_WALK_H
 #define X86_GUEST_WALK_H
@@ -38,7 +39,8 @@ enum walk_result {
 
 struct paging read_paging(const struct vcpu *v);
 
-/* Between guest_access_begin() and _end(). Sets accessed and dirty bits on the way. *error_code only for WALK_FAULT. */
+/* Between guest_access_begin() and _end(). Sets accessed and dirty bits on the way. *error_code only for
+ * WALK_FAULT. */
 enum walk_result guest_walk(struct vcpu *v, const struct paging *paging, gva_t address, uint32_t access,
                             gpa_t *gpa, uint32_t *error_code);
 

@@ -1,6 +1,6 @@
 /*
- * Events into the guest (APM vol. 2, 15.20, 15.21): injection, injecting again what an exit cut off, and the exit
- * when the guest becomes able to take an interrupt.
+ * Events into the guest (APM vol. 2, 15.20, 15.21): injection, injecting again what an exit cut off, and the
+ * exit when the guest becomes able to take an interrupt.
  *
  * Interface: svm.h. Locking: none, see svm.c.
  */
@@ -52,8 +52,8 @@ void svm_nmi_done(struct vcpu *v)
 }
 
 /*
- * A software interrupt or exception starts again with its instruction, to which RIP still points; everything else has to
- * be injected again.
+ * A software interrupt or exception starts again with its instruction, to which RIP still points; everything
+ * else has to be injected again.
  */
 void svm_requeue(struct vcpu *v)
 {
@@ -67,10 +67,10 @@ void svm_requeue(struct vcpu *v)
 }
 
 /*
- * QEMU's TCG remembers the vector of an interrupt that VMRUN injected, and delivers it once more if it happens to leave its
- * loop before the next exit. A virtual interrupt it delivers once. The guest can take it now, or it would not have been
- * injected; so it enters before anything else, unless the exit comes even earlier, and then it waits in V_IRQ.
- * Only the handler's IRET can tell then when the next one could follow.
+ * QEMU's TCG remembers the vector of an interrupt that VMRUN injected, and delivers it once more if it
+ * happens to leave its loop before the next exit. A virtual interrupt it delivers once. The guest can take it
+ * now, or it would not have been injected; so it enters before anything else, unless the exit comes even
+ * earlier, and then it waits in V_IRQ. Only the handler's IRET can tell then when the next one could follow.
  */
 bool svm_virtual_begin(struct vcpu *v)
 {
@@ -121,8 +121,9 @@ bool svm_interruptible(const struct vcpu *v, bool nmi)
 }
 
 /*
- * A virtual interrupt that is never delivered: its intercept comes first. An NMI that waits for the end of a shadow uses the
- * same window, which opens only with IF; one that waits for the handler's IRET gets an exit there.
+ * A virtual interrupt that is never delivered: its intercept comes first. An NMI that waits for the end of a
+ * shadow uses the same window, which opens only with IF; one that waits for the handler's IRET gets an exit
+ * there.
  */
 void svm_want_window(struct vcpu *v, bool on)
 {

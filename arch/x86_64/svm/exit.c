@@ -1,5 +1,6 @@
 /*
- * One entry into the guest and one exit, told in the terms of guest/vendor.h (APM vol. 2, 15.5-15.14, appendix C).
+ * One entry into the guest and one exit, told in the terms of guest/vendor.h (APM vol. 2, 15.5-15.14,
+ * appendix C).
  *
  * Interface: svm_run(). Locking: none, see svm.c.
  */

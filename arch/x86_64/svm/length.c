@@ -1,10 +1,10 @@
 /*
- * The length of the instruction that exited, on processors that do not store where the next one begins (APM vol. 2,
- * 15.7.1).
+ * The length of the instruction that exited, on processors that do not store where the next one begins (APM
+ * vol. 2, 15.7.1).
  *
- * The exit code says which instruction it was, so its plain form is recognized by comparing two or three bytes; only one
- * with prefixes is decoded. The bytes are read where RIP leads in the guest's page tables; the way to the last page of
- * code is remembered (guest/known_page.h).
+ * The exit code says which instruction it was, so its plain form is recognized by comparing two or three
+ * bytes; only one with prefixes is decoded. The bytes are read where RIP leads in the guest's page tables;
+ * the way to the last page of code is remembered (guest/known_page.h).
  *
  * Interface: svm_find_length(). Locking: none; inside the section (hv/arch/p2m.h) in which the guest ran.
  */
@@ -24,7 +24,8 @@ static const uint8_t *walk_to_code(struct vcpu *v, uint64_t rip)
     return (const uint8_t *)v->arch->svm.code.data + (rip & ~PAGE_MASK);
 }
 
-/* Where RIP is in the remembered page, if the way there is still the same and four bytes can be read; otherwise NULL. */
+/* Where RIP is in the remembered page, if the way there is still the same and four bytes can be read;
+ * otherwise NULL. */
 static inline const uint8_t *known_code(struct vcpu *v, uint64_t rip)
 {
     const struct vmcb *vmcb = vmcb_of(v);

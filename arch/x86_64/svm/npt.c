@@ -1,4 +1,5 @@
-/* The format of nested page tables (APM vol. 2, 5.3 and 15.25): the processor's own, walked as for user accesses. */
+/* The format of nested page tables (APM vol. 2, 5.3 and 15.25): the processor's own, walked as for user
+ * accesses. */
 #include "../guest/p2m_format.h"
 
 #define NPT_PRESENT  0x001ull

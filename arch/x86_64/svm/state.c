@@ -1,8 +1,8 @@
 /*
  * A guest's registers in the VMCB, in the terms of guest/vendor.h.
  *
- * Interface: svm.h. Locking: none, see svm.c. A field that is changed here is taken off the list of clean ones, so that the
- * processor loads it at the next entry (APM vol. 2, 15.15).
+ * Interface: svm.h. Locking: none, see svm.c. A field that is changed here is taken off the list of clean
+ * ones, so that the processor loads it at the next entry (APM vol. 2, 15.15).
  */
 #include "svm.h"
 #include <x86/msr.h>

@@ -1,11 +1,12 @@
 /*
  * AMD's virtualization (APM vol. 2, chapter 15): detection, what each CPU and each vCPU needs, ASIDs.
  *
- * Interface: svm_ops. Locking: none; a VMCB is used by the CPU that runs its vCPU, or while the vCPU does not run.
+ * Interface: svm_ops. Locking: none; a VMCB is used by the CPU that runs its vCPU, or while the vCPU does not
+ * run.
  *
- * ASIDs tag translations in the TLB. Each CPU hands them out by counting up; when they are used up a new generation
- * begins with an empty TLB. A vCPU keeps its ASID as long as it stays on the CPU and the generation lasts; to flush
- * its translations it simply takes a new one.
+ * ASIDs tag translations in the TLB. Each CPU hands them out by counting up; when they are used up a new
+ * generation begins with an empty TLB. A vCPU keeps its ASID as long as it stays on the CPU and the
+ * generation lasts; to flush its translations it simply takes a new one.
  */
 #include "svm.h"
 #include "../guest/exit.h"
@@ -45,7 +46,8 @@ static INIT_CODE void msr_permit(uint8_t *map, uint32_t index, bool read, bool w
         map[bit / 8] &= (uint8_t) ~(2u << bit % 8);
 }
 
-/* What VMLOAD and VMSAVE switch is the guest's; TSC_AUX is loaded while it is on the CPU and nobody else reads it. */
+/* What VMLOAD and VMSAVE switch is the guest's; TSC_AUX is loaded while it is on the CPU and nobody else
+ * reads it. */
 static INIT_CODE bool msr_permissions_init(void)
 {
     static const uint32_t INIT_DATA switched[] = {

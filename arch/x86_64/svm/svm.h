@@ -30,15 +30,16 @@ void svm_run(struct vcpu *v, struct vmexit *exit);
 /* enter.asm */
 void svm_enter(struct arch_vcpu *vcpu, maddr_t vmcb, maddr_t host_vmcb);
 
-/* An instruction that exits: its bytes without prefixes, first one lowest, and its opcode as in struct instruction. */
+/* An instruction that exits: its bytes without prefixes, first one lowest, and its opcode as in struct
+ * instruction. */
 struct svm_encoding {
     uint32_t plain, mask;
     uint16_t opcode; /* 0x0f01 stands for the whole group, whose third byte the exit code implies */
     uint8_t length;
 };
 /*
- * length.c: exit->instruction_length of the instruction at RIP. False: the instruction is not there any more (another vCPU
- * changed the page); the guest runs on and meets what is there now.
+ * length.c: exit->instruction_length of the instruction at RIP. False: the instruction is not there any more
+ * (another vCPU changed the page); the guest runs on and meets what is there now.
  */
 bool svm_find_length(struct vcpu *v, struct vmexit *exit, const struct svm_encoding *encoding);
 
@@ -59,7 +60,8 @@ bool svm_interruptible(const struct vcpu *v, bool nmi);
 void svm_want_window(struct vcpu *v, bool on);
 /* The exit interrupted the delivery of an event, which goes in again at the next entry. */
 void svm_requeue(struct vcpu *v);
-/* Around the entry, where svm_inject_virtually: an interrupt enters as a virtual one. False: it is another event. */
+/* Around the entry, where svm_inject_virtually: an interrupt enters as a virtual one. False: it is another
+ * event. */
 extern bool svm_inject_virtually;
 bool svm_virtual_begin(struct vcpu *v);
 void svm_virtual_end(struct vcpu *v);

@@ -33,8 +33,8 @@
 struct vmx_controls vmx_controls;
 
 /*
- * The low half of a capability MSR holds the bits that must be one, the high half those that may be. False: one of wanted may
- * not be, or one of unwanted must.
+ * The low half of a capability MSR holds the bits that must be one, the high half those that may be. False:
+ * one of wanted may not be, or one of unwanted must.
  */
 static INIT_CODE bool choose(uint32_t msr, uint32_t wanted, uint32_t unwanted, uint32_t *controls)
 {

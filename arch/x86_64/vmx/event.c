@@ -1,8 +1,9 @@
 /*
- * Events into the guest (SDM vol. 3, 27.6, 28.2.4): injection, injecting again what an exit cut off, and the exits when the
- * guest becomes able to take an interrupt or an NMI.
+ * Events into the guest (SDM vol. 3, 27.6, 28.2.4): injection, injecting again what an exit cut off, and the
+ * exits when the guest becomes able to take an interrupt or an NMI.
  *
- * Interface: vmx.h. Locking: none, see vmx.c. The event waits in struct arch_vcpu and goes into the VMCS at the entry.
+ * Interface: vmx.h. Locking: none, see vmx.c. The event waits in struct arch_vcpu and goes into the VMCS at
+ * the entry.
  */
 #include "vmx.h"
 #include "../guest/exit.h"
@@ -44,8 +45,8 @@ void vmx_event_enter(struct vcpu *v)
 }
 
 /*
- * A software interrupt or exception starts again with its instruction, to which RIP still points; everything else has to
- * be injected again. An NMI must find itself unblocked for that.
+ * A software interrupt or exception starts again with its instruction, to which RIP still points; everything
+ * else has to be injected again. An NMI must find itself unblocked for that.
  */
 void vmx_requeue(struct vcpu *v)
 {

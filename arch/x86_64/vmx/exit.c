@@ -1,8 +1,9 @@
 /*
- * One entry into the guest and one exit, told in the terms of guest/vendor.h (SDM vol. 3, chapters 27 and 28, appendix C).
+ * One entry into the guest and one exit, told in the terms of guest/vendor.h (SDM vol. 3, chapters 27 and 28,
+ * appendix C).
  *
- * Interface: vmx_run(). Locking: none, see vmx.c. Only those fields of the VMCS are read that the reason calls for, and
- * only what changed is written.
+ * Interface: vmx_run(). Locking: none, see vmx.c. Only those fields of the VMCS are read that the reason
+ * calls for, and only what changed is written.
  */
 #include "vmx.h"
 #include <hv/frame.h>
@@ -22,7 +23,7 @@
 #define DR6_FROM_EXIT      0x600full /* breakpoints 0-3, BD, BS */
 #define DR7_GENERAL_DETECT (1ull << 13)
 
-/* --- before the entry --------------------------------------------------------------------------------------------------- */
+/* --- before the entry ----------------------------------------------------------------------------------- */
 
 /* Runs inside the entry's guest_access section. A root that is no RAM leaves nothing mapped. */
 static __attribute__((noinline)) void load_pdptes(struct vcpu *v)
@@ -54,7 +55,7 @@ static void moved_on(struct arch_vcpu *a)
         vmcs_write(VMCS_INTERRUPTIBILITY, state & ~(uint64_t)SHADOW_STI_MOV_SS);
 }
 
-/* --- after the exit ----------------------------------------------------------------------------------------------------- */
+/* --- after the exit ------------------------------------------------------------------------------------- */
 
 static void set_length(struct vmexit *exit)
 {
@@ -69,7 +70,8 @@ static void exit_hypercall(const struct arch_vcpu *a, struct vmexit *exit)
     exit->code64 = a->vmx.efer & EFER_LMA && vmcs_read(VMCS_GUEST_ACCESS + 2 * SEG_CS) & (SEGMENT_L << 4);
 }
 
-/* After an IRET that an exit cut off, the NMI that it ended is blocked once more, for it will be executed again. */
+/* After an IRET that an exit cut off, the NMI that it ended is blocked once more, for it will be executed
+ * again. */
 static void block_nmi_again(void)
 {
     vmcs_write(VMCS_INTERRUPTIBILITY, vmcs_read(VMCS_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
@@ -245,7 +247,7 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
     }
 }
 
-/* --- both --------------------------------------------------------------------------------------------------------------- */
+/* --- both ----------------------------------------------------------------------------------------------- */
 
 /* Work that most entries do not have. */
 static __attribute__((noinline)) void prepare(struct vcpu *v)

@@ -1,12 +1,12 @@
 /*
  * A guest's registers in the VMCS, in the terms of guest/vendor.h.
  *
- * Interface: vmx.h. Locking: none, see vmx.c. Where v is not the vCPU on this CPU, its VMCS is borrowed for the access; of
- * one that runs on another CPU (the debug key's dump) nothing can be known, and zero is given.
+ * Interface: vmx.h. Locking: none, see vmx.c. Where v is not the vCPU on this CPU, its VMCS is borrowed for
+ * the access; of one that runs on another CPU (the debug key's dump) nothing can be known, and zero is given.
  *
- * The guest changes CR0 and CR4 itself, but for the bits in the masks below: those that VMX needs set, those whose change
- * has consequences that the processor leaves to us (PG: EFER.LMA), and those that the guest must not have. For these it
- * reads the shadows.
+ * The guest changes CR0 and CR4 itself, but for the bits in the masks below: those that VMX needs set, those
+ * whose change has consequences that the processor leaves to us (PG: EFER.LMA), and those that the guest must
+ * not have. For these it reads the shadows.
  */
 #include "vmx.h"
 #include "../guest/exit.h"
@@ -50,7 +50,7 @@ static void write_field(struct vcpu *v, enum vmcs_field field, uint64_t value)
     vmcs_return(v, borrowed);
 }
 
-/* --- segments ------------------------------------------------------------------------------------------------------- */
+/* --- segments ------------------------------------------------------------------------------------------- */
 
 /* Offset of the segment's fields from those of ES. */
 static unsigned segment_offset(enum segment_name which)
@@ -116,7 +116,7 @@ void vmx_set_table(struct vcpu *v, enum table_name which, uint64_t base, uint16_
     write_field(v, which == TABLE_GDTR ? VMCS_GUEST_GDTR_LIMIT : VMCS_GUEST_IDTR_LIMIT, limit);
 }
 
-/* --- control and debug registers ---------------------------------------------------------------------------------------- */
+/* --- control and debug registers ------------------------------------------------------------------------ */
 
 uint64_t vmx_get_register(const struct vcpu *v, enum guest_register which)
 {
@@ -206,7 +206,7 @@ void vmx_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
     vmcs_return(v, borrowed);
 }
 
-/* --- model-specific registers --------------------------------------------------------------------------------------------- */
+/* --- model-specific registers --------------------------------------------------------------------------- */
 
 /* The field that holds the MSR, 0: none does. */
 static uint32_t msr_field(uint32_t index)

@@ -1,6 +1,6 @@
 /*
- * The VMCS: numbers of its fields, bits of its controls (SDM vol. 3, chapter 25 and appendix B), and the instructions that
- * reach the one that is current on this CPU.
+ * The VMCS: numbers of its fields, bits of its controls (SDM vol. 3, chapter 25 and appendix B), and the
+ * instructions that reach the one that is current on this CPU.
  */
 #ifndef X86_VMX_VMCS_H
 #define X86_VMX_VMCS_H

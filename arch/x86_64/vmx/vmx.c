@@ -1,13 +1,15 @@
 /*
- * Intel's virtualization (SDM vol. 3, chapters 24-30): what each CPU and each vCPU needs, and moving between CPUs.
+ * Intel's virtualization (SDM vol. 3, chapters 24-30): what each CPU and each vCPU needs, and moving between
+ * CPUs.
  *
- * Interface: vmx_ops. Locking: none; a VMCS is used by the CPU that runs its vCPU, or while the vCPU does not run.
+ * Interface: vmx_ops. Locking: none; a VMCS is used by the CPU that runs its vCPU, or while the vCPU does not
+ * run.
  *
- * A CPU keeps parts of its current VMCS in itself. It is written back (VMCLEAR) whenever the vCPU leaves the CPU, so that
- * a vCPU that does not run has its VMCS in memory, where any CPU may take it up.
+ * A CPU keeps parts of its current VMCS in itself. It is written back (VMCLEAR) whenever the vCPU leaves the
+ * CPU, so that a vCPU that does not run has its VMCS in memory, where any CPU may take it up.
  *
- * Translations are tagged with the VPID and the EPT root, so that the vCPU's number will do for a VPID; and a vCPU that
- * comes to another CPU flushes what that CPU may have kept of its domain.
+ * Translations are tagged with the VPID and the EPT root, so that the vCPU's number will do for a VPID; and a
+ * vCPU that comes to another CPU flushes what that CPU may have kept of its domain.
  */
 #include "vmx.h"
 #include "../guest/exit.h"
@@ -35,9 +37,10 @@ void vmcs_access_failed(uint64_t field)
     panic("no access to field %#lx of the current VMCS", field);
 }
 
-/* --- boot ----------------------------------------------------------------------------------------------------------- */
+/* --- boot ----------------------------------------------------------------------------------------------- */
 
-/* A set bit makes the access exit: reads of low MSRs and of those from C0000000, then writes, 1024 bytes each (25.6.9). */
+/* A set bit makes the access exit: reads of low MSRs and of those from C0000000, then writes, 1024 bytes each
+ * (25.6.9). */
 static INIT_CODE void msr_permit(uint8_t *map, uint32_t index, bool read, bool write)
 {
     uint32_t bit = index & 0x1fff, high = index >= 0xc0000000 ? 1024 : 0;
@@ -97,7 +100,7 @@ static void vmx_cpu_enable(void)
         panic("VMXON failed on CPU %u: is VMX switched off for it?", cpu->cpu.id);
 }
 
-/* --- which VMCS is current -------------------------------------------------------------------------------------------- */
+/* --- which VMCS is current ------------------------------------------------------------------------------ */
 
 static void make_current(const struct vcpu *v)
 {
@@ -129,7 +132,7 @@ void vmcs_return(const struct vcpu *v, bool borrowed)
         make_current(here);
 }
 
-/* --- vCPUs ------------------------------------------------------------------------------------------------------------ */
+/* --- vCPUs ---------------------------------------------------------------------------------------------- */
 
 /* A new VMCS holds anything. What is set elsewhere before the first entry is not named here. */
 static void write_zeros(void)
@@ -170,8 +173,9 @@ static void write_zeros(void)
 }
 
 /*
- * Some 10 ms in ticks of the preemption timer, which starts with each entry. Bochs 2.7 needs it: a guest that is entered with
- * RFLAGS.IF clear and leaves it so is not left for external interrupts there, and could keep the processor for ever.
+ * Some 10 ms in ticks of the preemption timer, which starts with each entry. Bochs 2.7 needs it: a guest that
+ * is entered with RFLAGS.IF clear and leaves it so is not left for external interrupts there, and could keep
+ * the processor for ever.
  */
 #define LONGEST_STAY (1u << 20)
 

@@ -6,8 +6,8 @@
 #include "vmcs.h"
 
 /*
- * MSRs that stay the guest's while its vCPU is on the CPU, because the hypervisor uses none of them. Their values, while
- * it is not, lie in arch_vcpu's vmx.msr[].
+ * MSRs that stay the guest's while its vCPU is on the CPU, because the hypervisor uses none of them. Their
+ * values, while it is not, lie in arch_vcpu's vmx.msr[].
  */
 #define VMX_LIVE_MSRS 5
 extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];
@@ -18,8 +18,8 @@ extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];
 #define VMX_EVENT  0x04 /* entry_event goes in */
 
 /*
- * The VMCS of v becomes the current one of this CPU, if it is not already; v runs on this CPU or on none. The pair does
- * not nest. What vmcs_borrow() returns goes to vmcs_return().
+ * The VMCS of v becomes the current one of this CPU, if it is not already; v runs on this CPU or on none. The
+ * pair does not nest. What vmcs_borrow() returns goes to vmcs_return().
  */
 bool vmcs_borrow(const struct vcpu *v);
 void vmcs_return(const struct vcpu *v, bool borrowed);
@@ -42,7 +42,8 @@ void vmx_run(struct vcpu *v, struct vmexit *exit);
 /* enter.asm. vmx_exit is where exits arrive. */
 void vmx_enter_stub(void);
 void vmx_exit(void);
-/* Returns vcpu; NULL: the processor refused the VMCS. The compiler saves what it needs of the registers, once. */
+/* Returns vcpu; NULL: the processor refused the VMCS. The compiler saves what it needs of the registers,
+ * once. */
 static inline struct arch_vcpu *vmx_enter(struct arch_vcpu *vcpu)
 {
     struct arch_vcpu *entered, *lost = vcpu;

@@ -42,7 +42,7 @@ struct cpu {
     struct run_queue run_queue;
     struct timer_queue timers;
     uint64_t rcu_seen;   /* last grace period this CPU passed through (hv/rcu.c) */
-    uint32_t locks_held; /* debug builds: two bits per enum lock_level, how many of it are held */
+    uint64_t locks_held; /* debug builds: two bits per enum lock_level, how many of it are held */
     struct arch_cpu *arch;
 };
 

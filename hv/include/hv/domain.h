@@ -2,8 +2,9 @@
  * Domains and their vCPUs: the two objects that everything hangs on.
  *
  * Life: domain_create -> vcpu_create ... -> unpaused -> (shutdown) -> domain_kill, which works in steps ->
- * last reference dropped -> freed after an RCU grace period. domain_find() needs no lock and takes no reference: the
- * pointer is good until this CPU next enters a guest or idles. Keep it longer: domain_get()/domain_put().
+ * last reference dropped -> freed after an RCU grace period. domain_find() needs no lock and takes no
+ * reference: the pointer is good until this CPU next enters a guest or idles. Keep it longer:
+ * domain_get()/domain_put().
  */
 #ifndef HV_DOMAIN_H
 #define HV_DOMAIN_H
@@ -135,18 +136,21 @@ struct domain *domain_next(domid_t first);
 bool domain_get(struct domain *d);
 void domain_put(struct domain *d);
 
-/* What a toolstack pauses it also unpauses: -EINVAL when it did not. -EOVERFLOW: too often. LOCK_DOMCTL, or boot. */
+/* What a toolstack pauses it also unpauses: -EINVAL when it did not. -EOVERFLOW: too often. LOCK_DOMCTL, or
+ * boot. */
 int domain_control_pause(struct domain *d);
 int domain_control_unpause(struct domain *d);
 
-/* id DOMID_INVALID: the next free one. *out is paused once by the control side. 0, -ENOMEM, -EEXIST, -EINVAL. */
+/* id DOMID_INVALID: the next free one. *out is paused once by the control side. 0, -ENOMEM, -EEXIST, -EINVAL.
+ */
 struct xen_domctl_createdomain;
 int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool privileged,
                   struct domain **out);
 /* 0, -EEXIST, -EINVAL, -ENOMEM. */
 int vcpu_create(struct domain *d, uint32_t id);
 
-/* The guest asked, or crashed: all its vCPUs stop, dom0 hears VIRQ_DOM_EXC; dom0's own takes the machine along. */
+/* The guest asked, or crashed: all its vCPUs stop, dom0 hears VIRQ_DOM_EXC; dom0's own takes the machine
+ * along. */
 void domain_shutdown(struct domain *d, uint8_t code);
 /* DOMCTL_resumedomain: a domain that shut down (suspended) goes on. */
 void domain_resume(struct domain *d);
@@ -159,8 +163,8 @@ int64_t domain_kill(struct domain *d);
 void domain_dump(void);
 
 /*
- * vcpu_info where the guest can find it: moves a vCPU's info into gfn at offset (VCPUOP_register_vcpu_info). v is current or
- * down. -ENXIO: bad offset; -EINVAL: registered before, v runs, or no writable RAM there.
+ * vcpu_info where the guest can find it: moves a vCPU's info into gfn at offset (VCPUOP_register_vcpu_info).
+ * v is current or down. -ENXIO: bad offset; -EINVAL: registered before, v runs, or no writable RAM there.
  */
 int vcpu_register_info(struct vcpu *v, gfn_t gfn, uint32_t offset);
 /* Back to the info that nobody sees, when the domain is dead and no CPU can still write to the old one. */

@@ -1,13 +1,13 @@
 /*
  * Machine frames: one 16-byte descriptor each, free lists by order, ownership and reference counts.
  *
- * A frame that is in use has refs >= 1. Each p2m entry, grant mapping and hypervisor mapping holds one reference.
- * The last frame_put() gives the frame back; it is scrubbed before a domain other than its last owner can see
- * it. A domain's frames count against domain->total_pages until they are really free, and each domain with
- * frames left keeps its struct alive.
+ * A frame that is in use has refs >= 1. Each p2m entry, grant mapping and hypervisor mapping holds one
+ * reference. The last frame_put() gives the frame back; it is scrubbed before a domain other than its last
+ * owner can see it. A domain's frames count against domain->total_pages until they are really free, and each
+ * domain with frames left keeps its struct alive.
  *
- * Locking: the free lists have LOCK_FRAME; references are atomic, and where use and owner are in doubt they are looked at
- * together, as one 64-bit word.
+ * Locking: the free lists have LOCK_FRAME; references are atomic, and where use and owner are in doubt they
+ * are looked at together, as one 64-bit word.
  */
 #ifndef HV_FRAME_H
 #define HV_FRAME_H
@@ -58,12 +58,12 @@ static inline bool mfn_is_ram(mfn_t mfn)
     return mfn.v < frame_limit && (frame_table[mfn.v].flags & FRAME_RAM);
 }
 
-/* --- boot ------------------------------------------------------------------------------------------------- */
+/* --- boot ----------------------------------------------------------------------------------------------- */
 /* table: zeroed memory for limit descriptors, mapped. Then every free range of RAM is handed over once. */
 void frame_init(struct frame *table, uint64_t limit);
 void frame_add_range(mfn_t start, uint64_t count);
 
-/* --- for domains --------------------------------------------------------------------------------------------- */
+/* --- for domains ---------------------------------------------------------------------------------------- */
 #define ALLOC_ANY      0u
 #define ALLOC_BELOW_4G 1u
 #define ALLOC_NO_SCRUB 2u /* the caller overwrites it all, or the domain is dom0 */
@@ -86,7 +86,7 @@ void frame_get_held(mfn_t mfn);
 void frame_put(mfn_t mfn);
 domid_t frame_owner(mfn_t mfn); /* DOMID_INVALID for what is no RAM or free */
 
-/* --- for the hypervisor ------------------------------------------------------------------------------------------ */
+/* --- for the hypervisor --------------------------------------------------------------------------------- */
 /* 2^order zeroed pages, NULL when there are none. */
 void *page_alloc(unsigned order);
 void page_free(void *p, unsigned order);

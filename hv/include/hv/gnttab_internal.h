@@ -38,10 +38,11 @@ enum mapping_state { MAPPING_FREE, MAPPING_LIVE, MAPPING_BUSY };
 
 /* A mapping of another domain's page: what a handle stands for. */
 struct grant_mapping {
-    uint64_t gfn;  /* where it is in this domain */
+    uint32_t gfn;  /* where it is in this domain, with GNTMAP_host_map */
+    uint32_t mfn;  /* what it is */
     uint32_t ref;  /* while free: the next free handle */
     domid_t domid; /* the granting domain */
-    uint8_t readonly;
+    uint8_t flags; /* GNTMAP_host_map, GNTMAP_device_map: what is not undone yet; GNTMAP_readonly */
     uint8_t state; /* changed by compare-and-swap from LIVE */
 };
 

@@ -1,10 +1,11 @@
 /*
- * Hypercalls: one table, number -> handler (hv/hypercall.c); each handler says beside itself what its arguments are.
+ * Hypercalls: one table, number -> handler (hv/hypercall.c); each handler says beside itself what its
+ * arguments are.
  *
- * A handler gets the six argument registers and returns what the guest sees in RAX. It decodes and checks everything,
- * then commits without being able to fail. One that has done a bounded part of a long operation may change
- * arg[] so that they describe the rest and return HYPERCALL_RESTART: the guest's registers are updated and the
- * instruction runs again, after interrupts and the scheduler had their turn.
+ * A handler gets the six argument registers and returns what the guest sees in RAX. It decodes and checks
+ * everything, then commits without being able to fail. One that has done a bounded part of a long operation
+ * may change arg[] so that they describe the rest and return HYPERCALL_RESTART: the guest's registers are
+ * updated and the instruction runs again, after interrupts and the scheduler had their turn.
  */
 #ifndef HV_HYPERCALL_H
 #define HV_HYPERCALL_H

@@ -10,7 +10,7 @@
 /* On the boot CPU, on the boot stack, interrupts off, first page tables. */
 void hv_main(void) __attribute__((noreturn));
 
-/* --- by the architecture, in the order in which hv_main() calls them -------------------------- */
+/* --- by the architecture, in the order in which hv_main() calls them ------------------------------------ */
 void arch_early_init(void);    /* traps, CPU features: exceptions print from here on */
 void arch_console_init(void);  /* console_register() for each device that there may be */
 void arch_memory_init(void);   /* final page tables, frames handed over, per-CPU stacks */

@@ -1,4 +1,5 @@
-/* Doubly linked circular lists, linked through a member of their elements. The caller's lock protects them. */
+/* Doubly linked circular lists, linked through a member of their elements. The caller's lock protects them.
+ */
 #ifndef HV_LIST_H
 #define HV_LIST_H
 

@@ -17,9 +17,12 @@ enum lock_level {
     LOCK_GNTTAB, /* a domain's grant table and maptrack */
     LOCK_EVTCHN, /* a domain's event channels */
     LOCK_EVTFIFO, /* one FIFO event queue */
+    LOCK_VDEVICE, /* what is emulated for the domain that drives the machine: IO-APICs, PCI configuration */
     LOCK_P2M,     /* a domain's guest-physical map, changes only */
+    LOCK_HWIRQ,   /* the machine's interrupts that a domain takes */
     LOCK_SCHED,   /* one CPU's run queue and the run state of the vCPUs that sit on it */
     LOCK_TIMER,   /* one CPU's timers */
+    LOCK_MSI,     /* the hardware's MSI capabilities and MSI-X tables */
     LOCK_PCI,     /* PCI configuration ports */
     LOCK_PAGING,  /* the hypervisor's own page tables */
     LOCK_FRAME,   /* the free lists of machine frames */

@@ -37,4 +37,14 @@ memop_fn memory_get_map, memory_set_map, memory_reserved_device_map;
 memop_fn memory_add_to_physmap, memory_add_to_physmap_batch, memory_remove_from_physmap,
     memory_acquire_resource;
 
+/*
+ * The same for callers whose arguments look otherwise (32-bit code: guest/hypercall32.c). Errors as the
+ * operations have.
+ */
+/* At most *entries of d's memory map, from where *entries says how many there are. */
+int memory_map_read(struct domain *d, gva_t to, uint32_t *entries);
+int memory_map_write(struct domain *d, gva_t from, uint32_t entries);
+/* One page of d's own; d is the caller. */
+int physmap_add_own(struct domain *d, unsigned space, uint64_t index, gfn_t gfn);
+
 #endif

@@ -35,7 +35,7 @@ enum machine_shutdown { MACHINE_POWEROFF, MACHINE_REBOOT, MACHINE_HALT };
 /* Stops all CPUs and does it. noreboot (or a machine that cannot do what is asked) makes it MACHINE_HALT. */
 void machine_shutdown(enum machine_shutdown how) __attribute__((noreturn));
 
-/* --- by the architecture ---------------------------------------------------------------------- */
+/* --- by the architecture -------------------------------------------------------------------------------- */
 /* The last act, on one CPU, the others stopped. Returns when the machine did not obey. */
 void arch_machine_shutdown(enum machine_shutdown how);
 /* Makes every other CPU call cpu_stop_self(), also one that no longer looks at its softirqs; waits a bounded

@@ -91,8 +91,8 @@ static inline maddr_t mfn_to_maddr(mfn_t mfn)
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 
 /*
- * An index that was checked against limit, made 0 where a CPU only guesses that the check went well (Spectre v1). For
- * indices that a guest chooses.
+ * An index that was checked against limit, made 0 where a CPU only guesses that the check went well (Spectre
+ * v1). For indices that a guest chooses.
  */
 static inline uint64_t index_nospec(uint64_t index, uint64_t limit)
 {

@@ -7,7 +7,8 @@
 
 #define ACPI_MAX_IOAPICS   16
 #define ACPI_MAX_OVERRIDES 24
-#define ACPI_MAX_SEGMENTS  4
+#define ACPI_MAX_SEGMENTS  16 /* areas of PCI configuration space */
+#define ACPI_MAX_IOMMUS    16
 
 struct acpi_info {
     maddr_t lapic;
@@ -35,6 +36,11 @@ struct acpi_info {
         uint8_t first_bus, last_bus;
     } mcfg[ACPI_MAX_SEGMENTS];
     uint32_t mcfgs;
+    struct {
+        maddr_t start;
+        uint64_t size;
+    } iommu[ACPI_MAX_IOMMUS]; /* registers */
+    uint32_t iommus;
 
     bool pm_timer_32bit, reset_supported;
     uint16_t pm1a_control, pm1b_control; /* I/O ports, 0: none */
@@ -54,6 +60,10 @@ struct acpi_info {
 extern struct acpi_info acpi;
 
 void acpi_init(void);
+/* The index-th table of the XSDT or RSDT, whatever it is, of which the header can be read. NULL past the
+ * last. Boot only. */
+struct acpi_header;
+const struct acpi_header *acpi_listed(unsigned index);
 
 /* GSI of an ISA interrupt, and its trigger and polarity. */
 struct acpi_gsi {

@@ -1,4 +1,5 @@
-/* What the hypervisor adds to lib/x86.h. What may fault without harm: rdmsr_safe, wrmsr_safe, xsetbv_safe (x86/traps.h). */
+/* What the hypervisor adds to lib/x86.h. What may fault without harm: rdmsr_safe, wrmsr_safe, xsetbv_safe
+ * (x86/traps.h). */
 #ifndef X86_ASM_H
 #define X86_ASM_H
 

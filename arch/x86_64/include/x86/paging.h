@@ -49,6 +49,11 @@ uint64_t paging_root(void); /* CR3 of the hypervisor */
 /* Registers of a device, uncached. Never unmapped. NULL: no memory. */
 void *map_device(maddr_t start, uint64_t size);
 /*
+ * Registers of a device that may be moved about, uncached: good on this CPU until it asks for others. An
+ * access must not go beyond the page. NULL: no memory.
+ */
+volatile void *map_device_window(maddr_t at);
+/*
  * Firmware's tables anywhere in memory, through the direct map; adds what is not mapped yet. NULL: no memory.
  */
 const void *map_firmware(maddr_t start, uint64_t size);

@@ -1,8 +1,8 @@
 /*
  * Reading and writing a guest's memory.
  *
- * The virtual-address forms go through the current vCPU's page tables with the rights of a kernel access (SMAP, SMEP
- * do not count), as hypercall arguments do. The others name the domain and the frame.
+ * The virtual-address forms go through the current vCPU's page tables with the rights of a kernel access
+ * (SMAP, SMEP do not count), as hypercall arguments do. The others name the domain and the frame.
  */
 #ifndef HV_ARCH_GUEST_ACCESS_H
 #define HV_ARCH_GUEST_ACCESS_H
@@ -21,8 +21,8 @@ int copy_from_gpa(struct domain *d, void *to, gpa_t from, size_t size);
 int copy_to_gpa(struct domain *d, gpa_t to, const void *from, size_t size);
 
 /*
- * The frame at gfn as the hypervisor's own pointer, with one reference taken (frame_put(virt_to_mfn(p)) drops it); NULL
- * when it is not RAM that d owns or writable is wanted and not allowed.
+ * The frame at gfn as the hypervisor's own pointer, with one reference taken (frame_put(virt_to_mfn(p)) drops
+ * it); NULL when it is not RAM that d owns or writable is wanted and not allowed.
  */
 void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable);
 

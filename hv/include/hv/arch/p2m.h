@@ -1,10 +1,11 @@
 /*
  * The guest-physical map of a domain: EPT (SDM vol. 3, 29.3) or nested page tables (APM vol. 2, 15.25).
  *
- * Changes are made under the domain's LOCK_P2M, taken inside these functions. Look-ups take no lock: they happen in
- * guest mode (by the hardware) or between guest_access_begin() and guest_access_end(). An entry that goes away or
- * loses rights is followed by p2m_flush(), which returns when no CPU can use the old entry any more; only then is the
- * frame's reference dropped. Entries own one reference of each frame that they map (not those of type P2M_DEVICE).
+ * Changes are made under the domain's LOCK_P2M, taken inside these functions. Look-ups take no lock: they
+ * happen in guest mode (by the hardware) or between guest_access_begin() and guest_access_end(). An entry
+ * that goes away or loses rights is followed by p2m_flush(), which returns when no CPU can use the old entry
+ * any more; only then is the frame's reference dropped. Entries own one reference of each frame that they map
+ * (not those of type P2M_DEVICE).
  */
 #ifndef HV_ARCH_P2M_H
 #define HV_ARCH_P2M_H
@@ -32,7 +33,8 @@ struct p2m_entry {
 };
 
 int p2m_domain_init(struct domain *d); /* 0 or -ENOMEM */
-/* Removes entries and frees tables, a bounded number per call: HYPERCALL_RESTART until none is left, then 0. */
+/* Removes entries and frees tables, a bounded number per call: HYPERCALL_RESTART until none is left, then 0.
+ */
 int64_t p2m_domain_kill(struct domain *d);
 void p2m_domain_free(struct domain *d);
 
@@ -41,15 +43,15 @@ struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn);
 
 /*
  * Maps 2^order frames at gfn. All of them must be P2M_NONE: -EEXIST. -ENOMEM, -EINVAL (gfn beyond the guest's
- * physical address width, misaligned). The caller's references pass to the entries on success only. Larger orders use
- * larger pages where alignment permits. No flush is needed.
+ * physical address width, misaligned). The caller's references pass to the entries on success only. Larger
+ * orders use larger pages where alignment permits. No flush is needed.
  */
 int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_type type);
 
 /*
- * Takes the entry at gfn out, splitting a large page when need be, and flushes. *old receives what was there; its
- * reference now belongs to the caller (who does frame_put after it did what it wants). types: bits P2M_BIT(type) of
- * what may be taken. -ENOENT: P2M_NONE; -EBUSY: another type, *old says which; -ENOMEM.
+ * Takes the entry at gfn out, splitting a large page when need be, and flushes. *old receives what was there;
+ * its reference now belongs to the caller (who does frame_put after it did what it wants). types: bits
+ * P2M_BIT(type) of what may be taken. -ENOENT: P2M_NONE; -EBUSY: another type, *old says which; -ENOMEM.
  */
 #define P2M_BIT(type) (1u << (type))
 int p2m_remove(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_entry *old);
@@ -62,8 +64,9 @@ gfn_t p2m_max_gfn(const struct domain *d);
 uint64_t p2m_table_pages(const struct domain *d);
 
 /*
- * Between these, this CPU may follow entries of d's map without a lock. Bounded, no lock is taken inside, nothing
- * that waits, and no nesting. use_count lets p2m_flush() see that a section ended even if a new one began.
+ * Between these, this CPU may follow entries of d's map without a lock. Bounded, no lock is taken inside,
+ * nothing that waits, and no nesting. use_count lets p2m_flush() see that a section ended even if a new one
+ * began.
  */
 static inline void guest_access_begin(struct domain *d)
 {

@@ -7,7 +7,8 @@
 /* Nanoseconds since the hypervisor started, the same on all CPUs. */
 ns_t time_now(void);
 
-/* The relation that guests are shown: ns = base_ns + ((tsc - base_tsc) << shift >> 32) * mul (xen.h, vcpu_time_info). */
+/* The relation that guests are shown: ns = base_ns + ((tsc - base_tsc) << shift >> 32) * mul (xen.h,
+ * vcpu_time_info). */
 struct time_scale {
     uint64_t base_tsc;
     ns_t base_ns;
