@@ -40,9 +40,7 @@ static struct console **find(domid_t domid)
     return link;
 }
 
-/* --- output
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- output --------------------------------------------------------------------------------------------- */
 
 static size_t room_for(const struct console *console)
 {
@@ -80,8 +78,7 @@ static void show(const struct history *history, uint64_t *at)
         terminal_write(text, size);
 }
 
-/* --- domains come and go
- * ------------------------------------------------------------------------------------------------ */
+/* --- domains come and go -------------------------------------------------------------------------------- */
 
 static void forget_dead(struct console **link)
 {
@@ -146,9 +143,7 @@ void console_release(domid_t domid, const char *name)
         signal_set(terminal_signal());
 }
 
-/* --- the terminal
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the terminal --------------------------------------------------------------------------------------- */
 
 /* Passes on what was typed and is there already. False: Ctrl-]. */
 static bool pass_input(struct console *console)

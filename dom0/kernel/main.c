@@ -1,8 +1,11 @@
 /*
  * The built-in dom0: what is started in which order.
  */
+#include <dom0/hardware.h>
 #include <dom0/store.h>
 #include <dom0/tool.h>
+#include <drivers/blkback.h>
+#include <drivers/xenbus.h>
 #include <pvh/event.h>
 #include <pvh/memory.h>
 #include <pvh/pvh.h>
@@ -47,9 +50,13 @@ int main(void)
     terminal_init();
     files_init();
     foreign_init();
+    irq_init();
+    hardware_init();
     store_init();
     tool_init();
     watch_domains();
+    netback_init();
+    blkback_init();
     print("dom0: up %llu ms after the hypervisor started, %llu of %llu MiB free; help lists the commands\n",
           time_ns() / MILLISECOND, page_free_count() * PAGE_SIZE / MEBIBYTE, memory_total() / MEBIBYTE);
     shell_main();

@@ -16,8 +16,7 @@
 
 static int status;
 
-/* --- running
- * ----------------------------------------------------------------------------------------------------- */
+/* --- running -------------------------------------------------------------------------------------------- */
 
 static int run_command(struct command *command)
 {
@@ -84,8 +83,7 @@ int shell_script(const char *name)
     return status;
 }
 
-/* --- completion
- * ------------------------------------------------------------------------------------------------------ */
+/* --- completion ----------------------------------------------------------------------------------------- */
 
 enum list { LIST_VERBS, LIST_FILES, LIST_DOMAINS, LIST_COUNT };
 
@@ -148,8 +146,7 @@ static bool complete(const char *line, size_t index, char *candidate, size_t siz
     return false;
 }
 
-/* --- the shell's thread
- * ------------------------------------------------------------------------------------------------ */
+/* --- the shell's thread --------------------------------------------------------------------------------- */
 
 static void run_boot_script(void)
 {

@@ -12,6 +12,7 @@
 #include <pvh/event.h>
 #include <pvh/memory.h>
 #include <pvh/trap.h>
+#include "kernel.h"
 
 #define STACK_PAGES 8
 #define RFLAGS_IF   0x200ull
@@ -90,11 +91,21 @@ static void free_finished(void)
     finished = NULL;
 }
 
+/*
+ * Runs the handlers of what came. Events go first, so that the window that irq_dispatch() opens is the
+ * devices'; they may be pending again after it, which ends the next sleep before it begins.
+ */
+static void dispatch(void)
+{
+    event_dispatch();
+    irq_dispatch();
+}
+
 /* Runs the next ready thread; the caller has put itself where it will be found again. */
 static void schedule(void)
 {
     for (;;) {
-        event_dispatch();
+        dispatch();
         wake_overdue();
         if (ready)
             break;
@@ -171,7 +182,7 @@ void signal_set(struct signal *signal)
 bool signal_wait(struct signal *signal, uint64_t deadline)
 {
     signal->waiter = current;
-    event_dispatch();
+    dispatch();
     while (!signal->set && time_ns() < deadline)
         sleep_until(deadline);
     signal->waiter = NULL;
@@ -182,17 +193,16 @@ bool signal_wait(struct signal *signal, uint64_t deadline)
 
 void thread_poll_events(void)
 {
-    event_dispatch();
+    dispatch();
 }
 
-/* --- events end the sleep of the vCPU; they are handled by schedule()
- * ------------------------------------------ */
+/* --- interrupts end the sleep of the vCPU; what they are about is handled by dispatch() ----------------- */
 
 #define OPCODE_HLT 0xf4
 
-static void end_sleep(struct trap_frame *frame)
+void thread_end_sleep(struct trap_frame *frame)
 {
-    /* Interrupts stay off, for the event is still pending and would come again at once. */
+    /* Interrupts stay off, for an event is still pending and would come again at once. */
     frame->rflags &= ~RFLAGS_IF;
     /*
      * Emulated processors were seen to interrupt between STI and HLT. The HLT is left out then: with
@@ -213,7 +223,7 @@ void thread_init(void)
     long error = event_init();
     if (error)
         pvh_panic("events cannot be set up: error %ld", error);
-    interrupt_set(TRAP_EVENT, end_sleep);
+    interrupt_set(TRAP_EVENT, thread_end_sleep);
     long port = event_bind_virq(VIRQ_TIMER, 0);
     if (port < 0)
         pvh_panic("no timer: error %ld", port);

@@ -35,8 +35,7 @@ struct client *client_new(domid_t domid)
     return client;
 }
 
-/* --- watch events
- * -------------------------------------------------------------------------------------------------- */
+/* --- watch events --------------------------------------------------------------------------------------- */
 
 static void drop_event(struct client *client)
 {
@@ -95,9 +94,7 @@ void client_free(struct client *client)
     mem_free(client);
 }
 
-/* --- bytes
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- bytes ---------------------------------------------------------------------------------------------- */
 
 /* Sends from *sent on. Negative: broken; else whether anything moved. */
 static long push(const struct transport *transport, const void *bytes, size_t size, size_t *sent)

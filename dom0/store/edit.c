@@ -168,8 +168,7 @@ int edit_set_perms(struct transaction *t, const char *path, const struct perm *p
     return set_made(t, path, node_with_perms(node, perms, count), FIRE_BELOW);
 }
 
-/* --- a domain that is gone
- * ------------------------------------------------------------------------------------- */
+/* --- a domain that is gone ------------------------------------------------------------------------------ */
 
 struct forget {
     domid_t domid;

@@ -25,8 +25,7 @@ enum flags {
     PRIVILEGED = 8, /* only dom0 */
 };
 
-/* --- replies
- * ----------------------------------------------------------------------------------------------------- */
+/* --- replies -------------------------------------------------------------------------------------------- */
 
 static int reply_bytes(struct request *r, const void *bytes, size_t size)
 {
@@ -64,9 +63,7 @@ const char *request_error_name(int error)
     return "EINVAL";
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------------------- */
 
 static int get(struct request *r, struct node **node)
 {
@@ -140,9 +137,7 @@ static int serve_get_perms(struct request *r)
     return error;
 }
 
-/* --- changing
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- changing ------------------------------------------------------------------------------------------- */
 
 static int serve_write(struct request *r)
 {
@@ -171,9 +166,7 @@ static int serve_set_perms(struct request *r)
     return edit_set_perms(r->transaction, r->path, perms, count);
 }
 
-/* --- watches
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- watches -------------------------------------------------------------------------------------------- */
 
 /* The token, when it is the one string behind the path. */
 static const char *token_of(struct request *r)
@@ -206,9 +199,7 @@ static int serve_reset_watches(struct request *r)
     return 0;
 }
 
-/* --- transactions
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- transactions --------------------------------------------------------------------------------------- */
 
 static int serve_transaction_start(struct request *r)
 {
@@ -239,9 +230,7 @@ static int serve_transaction_end(struct request *r)
     return 0;
 }
 
-/* --- domains
- * --------------------------------------------------------------------------------------------------------------
- */
+/* --- domains -------------------------------------------------------------------------------------------- */
 
 static int domid_of(struct request *r, domid_t *domid)
 {
@@ -277,9 +266,7 @@ static int serve_not_here(struct request *r)
     return XEN_ENOSYS;
 }
 
-/* --- the table
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- the table ------------------------------------------------------------------------------------------ */
 
 struct kind {
     int (*serve)(struct request *r);

@@ -24,11 +24,9 @@ struct connection {
 };
 
 static struct connection *connections;
-static struct signal work;
+static struct signal work, news;
 
-/* --- serving
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- serving -------------------------------------------------------------------------------------------- */
 
 static long read_page(void *arg, void *to, size_t size)
 {
@@ -66,11 +64,24 @@ static void serve(void *arg)
                 c->client->kicked = step(c);
                 more |= c->client->kicked;
             }
+        if (listen_waiting())
+            signal_set(&news);
         if (more)
             thread_yield();
         else
             signal_wait(&work, FOREVER);
     }
+}
+
+/* In a thread of their own: dom0's watchers may take their time, and ask the store meanwhile. */
+static void tell_dom0(void *arg)
+{
+    (void)arg;
+    for (;;)
+        if (listen_step())
+            thread_yield();
+        else
+            signal_wait(&news, FOREVER);
 }
 
 void server_kick(void)
@@ -88,13 +99,11 @@ static void on_event(evtchn_port_t port, void *arg)
 
 void store_init(void)
 {
-    if (!tree_init() || !local_init() || !thread_create(serve, NULL))
+    if (!tree_init() || !local_init() || !thread_create(serve, NULL) || !thread_create(tell_dom0, NULL))
         pvh_panic("no memory for the store: raise dom0_mem");
 }
 
-/* --- domains
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- domains -------------------------------------------------------------------------------------------- */
 
 static struct connection **find(domid_t domid)
 {

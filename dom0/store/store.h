@@ -8,6 +8,7 @@
  *   transaction.c  changes that become visible together or not at all; every change is made in one
  *   edit.c         reading, writing, creating and removing inside a transaction
  *   watch.c        who is told of which change
+ *   listen.c       watches of dom0 itself, which are calls
  *   request.c      the wire protocol's requests (xen/io/xs_wire.h)
  *   client.c       one connection: bytes in, bytes out
  *   ring.c         the page shared with a domain
@@ -41,8 +42,7 @@ enum {
     LIMIT_BYTES = 2 * 1024 * 1024, /* of all that the server keeps for it */
 };
 
-/* --- node.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- node.c --------------------------------------------------------------------------------------------- */
 enum { PERM_READ = 1, PERM_WRITE = 2, PERM_OWNER = 4 };
 
 struct perm {
@@ -73,8 +73,7 @@ void node_unref(struct node *node); /* NULL is fine */
 /* What counts against LIMIT_NODE_SIZE. */
 size_t node_size(const struct node *node);
 
-/* --- tree.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- tree.c --------------------------------------------------------------------------------------------- */
 struct usage {
     struct usage *next;
     domid_t domid;
@@ -102,8 +101,7 @@ void tree_usage_drop(domid_t domid);
 bool tree_charge(domid_t domid, size_t bytes);
 void tree_discharge(domid_t domid, size_t bytes);
 
-/* --- path.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- path.c --------------------------------------------------------------------------------------------- */
 /* The absolute path that name means to the domain, into path[STORE_PATH_SIZE]. EINVAL, E2BIG. */
 int path_resolve(domid_t domid, const char *name, char *path);
 /* Cuts the last component off; "/" of "/a". False for the root. */
@@ -114,8 +112,7 @@ bool path_is_below(const char *path, const char *parent);
 /* "@introduceDomain" and the like. */
 bool path_is_special(const char *path);
 
-/* --- perms.c
- * ------------------------------------------------------------------------------------------------ */
+/* --- perms.c -------------------------------------------------------------------------------------------- */
 /* What the domain may do with the node: PERM_ bits. */
 unsigned perms_of(const struct node *node, domid_t domid);
 /* "r5" → perm. False: not a permission. */
@@ -123,8 +120,7 @@ bool perm_parse(const char *text, struct perm *perm);
 /* Into text[8]. */
 void perm_format(const struct perm *perm, char *text);
 
-/* --- transaction.c
- * ------------------------------------------------------------------------------------------ */
+/* --- transaction.c -------------------------------------------------------------------------------------- */
 struct client;
 struct transaction;
 
@@ -145,8 +141,7 @@ struct client *transaction_client(const struct transaction *t);
 /* Transactions that the client has open by its own request. */
 void transaction_abort_all(struct client *client);
 
-/* --- edit.c: path is absolute; t NULL reads what is there now
- * ------------------------------------------------- */
+/* --- edit.c: path is absolute; t NULL reads what is there now ------------------------------------------- */
 /* The node, if the client may do with it what needs asks for: ENOENT, EACCES. */
 int edit_get(struct client *client, struct transaction *t, const char *path, unsigned need,
              struct node **node);
@@ -157,8 +152,7 @@ int edit_set_perms(struct transaction *t, const char *path, const struct perm *p
 /* Removes what a domain that is gone owned, and its name from the permissions of the rest. */
 void edit_forget_domain(struct client *dom0, domid_t domid);
 
-/* --- watch.c
- * ------------------------------------------------------------------------------------------------ */
+/* --- watch.c -------------------------------------------------------------------------------------------- */
 /* path as the client wrote it. EINVAL, EEXIST, E2BIG (limit), ENOMEM. */
 int watch_add(struct client *client, const char *name, const char *token);
 int watch_remove(struct client *client, const char *name, const char *token);
@@ -166,8 +160,14 @@ void watch_remove_all(struct client *client);
 /* Tells all whose watch is on path or above (exact: on path only) and who may read node. */
 void watch_fire(const char *path, const struct node *node, bool exact);
 
-/* --- client.c
- * ----------------------------------------------------------------------------------------------- */
+/* --- listen.c: store_watch() of dom0/below.h ------------------------------------------------------------ */
+/* Queues an event for dom0's own watches, who may hear all; exact as in watch_fire(). */
+void listen_fire(const char *path, bool exact);
+/* Makes the call of the event that waits longest, in the caller's thread; false: none waits. May switch. */
+bool listen_step(void);
+bool listen_waiting(void);
+
+/* --- client.c ------------------------------------------------------------------------------------------- */
 struct message {
     struct message *next;
     size_t size, sent;
@@ -219,15 +219,13 @@ struct transport {
  * -XENSTORE_ERROR_*. */
 int client_step(struct client *client, const struct transport *transport);
 
-/* --- request.c
- * ---------------------------------------------------------------------------------------------- */
+/* --- request.c ------------------------------------------------------------------------------------------ */
 /* Answers client->request, which is complete, in client->reply. */
 void request_serve(struct client *client);
 /* "ENOENT" of ENOENT; "EINVAL" of what the protocol has no name for. */
 const char *request_error_name(int error);
 
-/* --- ring.c
- * ------------------------------------------------------------------------------------------------- */
+/* --- ring.c --------------------------------------------------------------------------------------------- */
 /* Bytes moved, -XENSTORE_ERROR_RINGIDX when the other side's indexes make no sense. */
 long ring_read(struct xenstore_domain_interface *page, void *to, size_t size);
 long ring_write(struct xenstore_domain_interface *page, const void *from, size_t size);

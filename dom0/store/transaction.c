@@ -127,9 +127,7 @@ int transaction_set(struct transaction *t, const char *path, struct node *node, 
     return 0;
 }
 
-/* --- the end
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the end -------------------------------------------------------------------------------------------- */
 
 void transaction_abort(struct transaction *t)
 {

@@ -43,8 +43,7 @@ static void remove_entry(struct entry **link)
     mem_free(entry);
 }
 
-/* --- what domains own
- * -------------------------------------------------------------------------------------------- */
+/* --- what domains own ----------------------------------------------------------------------------------- */
 
 static struct usage **find_usage(domid_t domid)
 {
@@ -103,8 +102,7 @@ static void count(const struct entry *entry, const struct node *node, int sign)
     usage->bytes += (size_t)sign * cost(entry, node);
 }
 
-/* --- the tree
- * ------------------------------------------------------------------------------------------------------ */
+/* --- the tree ------------------------------------------------------------------------------------------- */
 
 struct node *tree_get(const char *path)
 {

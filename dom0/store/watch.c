@@ -86,6 +86,7 @@ static bool may_hear(const struct client *client, const struct node *node)
 
 void watch_fire(const char *path, const struct node *node, bool exact)
 {
+    listen_fire(path, exact);
     for (struct client *client = clients; client; client = client->next) {
         if (!client->watches || !may_hear(client, node))
             continue;

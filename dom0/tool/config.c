@@ -10,11 +10,12 @@
 #define DEFAULT_MEMORY (128ull << 20)
 #define MOST_VCPUS     128 /* HVM_MAX_VCPUS of xen/hvm/hvm_info_table.h */
 #define MOST_MIB       (1ull << 24)
+#define GRUB_FILE      "grub" /* of the archive: grub-i386-xen_pvh.bin */
 
 static const char *const known_keys[] = {
-    "name",     "kernel",      "ramdisk",       "extra", "cmdline", "root",        "memory",
-    "maxmem",   "vcpus",       "maxvcpus",      "type",  "uuid",    "on_poweroff", "on_reboot",
-    "on_crash", "on_watchdog", "on_soft_reset", "disk",  "vif",     NULL,
+    "name",          "kernel",   "ramdisk", "extra",    "cmdline",     "root",      "memory",   "maxmem",
+    "vcpus",         "maxvcpus", "type",    "uuid",     "on_poweroff", "on_reboot", "on_crash", "on_watchdog",
+    "on_soft_reset", "disk",     "vif",     "firmware", "bootloader",  NULL,
 };
 
 /* Keys of xl that ask for what a PVH guest gets anyway, or that change nothing that it could see. */
@@ -175,18 +176,131 @@ static bool read_command_line(struct guest_config *config, struct why *why)
     return true;
 }
 
-/* Devices need back ends; saying nothing would give a guest without its disk. */
-static bool refuse_devices(const struct guest_config *config, struct why *why)
+/* --- devices -------------------------------------------------------------------------------------------- */
+
+bool config_add_disk(struct guest_config *config, const struct disk_config *disk)
 {
-    static const char *const lists[][2] = {{"disk", "block"}, {"vif", "network"}};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        const struct cfg_setting *setting = cfg_find(&config->cfg, lists[i][0]);
-        if (setting && (setting->value->text || setting->value->items))
-            return config_fail(config, lists[i][0], why,
-                               "this dom0 has no %s back end yet: remove the line; a ramdisk needs none",
-                               lists[i][1]);
+    struct disk_config **last = &config->disks;
+    while (*last)
+        last = &(*last)->next;
+    *last = mem_alloc(sizeof **last);
+    if (!*last)
+        return false;
+    **last = *disk;
+    (*last)->next = NULL;
+    return true;
+}
+
+bool config_add_vif(struct guest_config *config, const struct vif_config *vif)
+{
+    struct vif_config **last = &config->vifs;
+    while (*last)
+        last = &(*last)->next;
+    *last = mem_alloc(sizeof **last);
+    if (!*last)
+        return false;
+    **last = *vif;
+    (*last)->next = NULL;
+    if (vif->devid >= config->next_vif)
+        config->next_vif = vif->devid + 1;
+    return true;
+}
+
+void config_drop_disk(struct guest_config *config, uint32_t devid)
+{
+    struct disk_config **at = &config->disks, *disk;
+    while ((disk = *at) && disk->devid != devid)
+        at = &disk->next;
+    if (disk)
+        *at = disk->next;
+    mem_free(disk);
+}
+
+void config_drop_vif(struct guest_config *config, unsigned devid)
+{
+    struct vif_config **at = &config->vifs, *vif;
+    while ((vif = *at) && vif->devid != devid)
+        at = &vif->next;
+    if (vif)
+        *at = vif->next;
+    mem_free(vif);
+}
+
+/* The reason with the place of an item of a list before it. */
+static bool item_fail(const struct guest_config *config, const struct cfg_value *item,
+                      const struct why *reason, struct why *why)
+{
+    if (!item->line)
+        return fail(why, "%s", reason->text);
+    return fail(why, "%s:%u: %s", config->cfg.file, item->line, reason->text);
+}
+
+static bool read_disk(struct guest_config *config, const char *text, struct why *why)
+{
+    struct disk_config disk;
+    if (!disk_parse(&text, 1, &disk, why))
+        return false;
+    for (const struct disk_config *other = config->disks; other; other = other->next)
+        if (other->devid == disk.devid)
+            return fail(why, "disk '%.80s': another disk is called %s already", text, other->vdev);
+    return config_add_disk(config, &disk) || fail(why, "out of memory");
+}
+
+/* The lowest number that no card has. */
+static unsigned free_vif(const struct guest_config *config)
+{
+    unsigned devid = 0;
+    for (const struct vif_config *vif = config->vifs; vif;)
+        if (vif->devid == devid) {
+            devid++;
+            vif = config->vifs;
+        } else {
+            vif = vif->next;
+        }
+    return devid;
+}
+
+static bool read_vif(struct guest_config *config, const char *text, struct why *why)
+{
+    struct vif_config vif;
+    if (!vif_parse(&text, 1, &vif, why))
+        return false;
+    vif_complete(&vif, free_vif(config), config->uuid);
+    for (const struct vif_config *other = config->vifs; other; other = other->next) {
+        if (other->devid == vif.devid)
+            return fail(why, "vif '%.80s': another card has the number %u already", text, vif.devid);
+        if (!memcmp(other->mac, vif.mac, sizeof vif.mac))
+            return fail(why, "vif '%.80s': another card of the guest has this address", text);
+    }
+    return config_add_vif(config, &vif) || fail(why, "out of memory");
+}
+
+/* A list of strings, each of which is given to read(). */
+static bool read_list(struct guest_config *config, const char *key, const char *example,
+                      bool (*read)(struct guest_config *config, const char *text, struct why *why),
+                      struct why *why)
+{
+    const struct cfg_setting *setting = cfg_find(&config->cfg, key);
+    struct why reason;
+    if (!setting)
+        return true;
+    if (setting->value->text)
+        return config_fail(config, key, why, "a list of strings is needed: %s = [ '%s' ]", key, example);
+    for (const struct cfg_value *item = setting->value->items; item; item = item->next) {
+        if (!item->text) {
+            fail(&reason, "%s: a string is needed, not a list: '%s'", key, example);
+            return item_fail(config, item, &reason, why);
+        }
+        if (!read(config, item->text, &reason))
+            return item_fail(config, item, &reason, why);
     }
     return true;
+}
+
+static bool read_devices(struct guest_config *config, struct why *why)
+{
+    return read_list(config, "disk", "/dev/vda1,raw,xvda,rw", read_disk, why) &&
+           read_list(config, "vif", "bridge=xenbr0", read_vif, why);
 }
 
 bool check_name(const char *name, struct why *why)
@@ -248,20 +362,38 @@ static bool read_sizes(struct guest_config *config, struct why *why)
     return true;
 }
 
-static bool interpret(struct guest_config *config, struct why *why)
+/* A kernel of the archive, or GRUB, which finds one on the guest's disk. */
+static bool read_kernel(struct guest_config *config, struct why *why)
 {
-    warn_of_ignored_keys(config);
-    if (!read_identity(config, why) || !refuse_devices(config, why) || !read_sizes(config, why) ||
-        !read_actions(config, why) || !read_command_line(config, why) ||
-        !read_text(config, "kernel", &config->kernel, why) ||
-        !read_text(config, "ramdisk", &config->ramdisk, why))
+    const char *firmware = NULL, *bootloader = NULL;
+    if (!read_text(config, "kernel", &config->kernel, why) ||
+        !read_text(config, "ramdisk", &config->ramdisk, why) ||
+        !read_text(config, "firmware", &firmware, why) || !read_text(config, "bootloader", &bootloader, why))
         return false;
+    if (bootloader && *bootloader)
+        return config_fail(
+            config, "bootloader", why,
+            "this dom0 runs no such programs: firmware = \"pvgrub32\" boots the kernel that is on "
+            "the guest's disk");
+    if (firmware && strcmp(firmware, "pvgrub32"))
+        return config_fail(config, "firmware", why, "it is pvgrub32, or a kernel is given");
+    if (firmware && config->kernel)
+        return config_fail(config, "firmware", why, "a kernel is given, too: remove one of them");
+    if (firmware)
+        config->kernel = GRUB_FILE;
     if (!config->kernel || !*config->kernel)
         return config_fail(config, "kernel", why,
                            "not set: add kernel = \"...\", a vmlinux or another PVH kernel");
     if (config->ramdisk && !*config->ramdisk)
         config->ramdisk = NULL;
     return true;
+}
+
+static bool interpret(struct guest_config *config, struct why *why)
+{
+    warn_of_ignored_keys(config);
+    return read_identity(config, why) && read_devices(config, why) && read_sizes(config, why) &&
+           read_actions(config, why) && read_command_line(config, why) && read_kernel(config, why);
 }
 
 struct guest_config *config_load(const char *file, const char *text, size_t size, char *const *arguments,
@@ -287,6 +419,10 @@ struct guest_config *config_load(const char *file, const char *text, size_t size
 
 void config_free(struct guest_config *config)
 {
+    while (config->disks)
+        config_drop_disk(config, config->disks->devid);
+    while (config->vifs)
+        config_drop_vif(config, config->vifs->devid);
     cfg_free(&config->cfg);
     mem_free(config);
 }

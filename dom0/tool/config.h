@@ -8,6 +8,7 @@
 #include <xen/xen.h>
 #include <xen/sched.h>
 
+#include "device_config.h"
 #include "syntax.h"
 #include <lib/why.h>
 
@@ -22,6 +23,9 @@ struct guest_config {
     uint64_t memory, max_memory;  /* bytes, whole MiB */
     unsigned vcpus, max_vcpus;    /* online at the start, in all */
     xen_domain_handle_t uuid;
+    struct disk_config *disks; /* in order; with what was attached later, without what was detached */
+    struct vif_config *vifs;
+    unsigned next_vif;                /* above all numbers that cards have had */
     enum action on[SHUTDOWN_MAX + 1]; /* by SHUTDOWN_... of xen/sched.h */
     struct cfg cfg;                   /* what it was read from: holds the strings */
 };
@@ -37,6 +41,13 @@ void config_free(struct guest_config *config);
 /* Fails with the place and value of a key before the text: "debian.cfg:3: memory=512: ...". */
 bool config_fail(const struct guest_config *config, const char *key, struct why *why, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Adds a copy at the end of the list; false: no memory. */
+bool config_add_disk(struct guest_config *config, const struct disk_config *disk);
+bool config_add_vif(struct guest_config *config, const struct vif_config *vif);
+/* No such device is fine. */
+void config_drop_disk(struct guest_config *config, uint32_t devid);
+void config_drop_vif(struct guest_config *config, unsigned devid);
 
 /* As written in a configuration. */
 const char *action_name(enum action action);

@@ -11,6 +11,7 @@
 #include <dom0/tool.h>
 
 #include "build.h"
+#include "devices.h"
 #include "domain.h"
 #include "format.h"
 #include "nodes.h"
@@ -60,7 +61,7 @@ static void guest_forget(struct guest *guest)
     mem_free(guest);
 }
 
-/* --- names --------------------------------------------------------------------------------------------- */
+/* --- names ---------------------------------------------------------------------------------------------- */
 
 const char *domain_name(domid_t domid, char buf[NAME_MAX])
 {
@@ -115,13 +116,13 @@ bool domain_find(const char *name_or_id, domid_t *domid, struct why *why)
     return fail(why, "no domain is called %s: list shows them", name_or_id);
 }
 
-const struct guest_config *domain_config(domid_t domid)
+struct guest_config *domain_config(domid_t domid)
 {
-    const struct guest *g = guest_find(domid);
+    struct guest *g = guest_find(domid);
     return g ? g->config : NULL;
 }
 
-/* --- making and ending --------------------------------------------------------------------------------- */
+/* --- making and ending ---------------------------------------------------------------------------------- */
 
 /* Connects a built domain to the store and the console. */
 static bool introduce(const struct built *built, struct why *why)
@@ -152,11 +153,15 @@ static bool create_planned(struct guest *guest, const struct plan *plan, bool (*
     guest->busy = true;
     guest->next = guests;
     guests = guest;
-    if (nodes_make(config, &built, why) && build_finish(plan, &built, stop, why) && introduce(&built, why)) {
+    /* The back ends take their devices while the domain is loaded. */
+    if (nodes_make(config, &built, why) && devices_add(built.domid, config, why) &&
+        build_finish(plan, &built, stop, why) && introduce(&built, why) &&
+        devices_await(built.domid, config, stop, why)) {
         guest->busy = false;
         guest->started = time_ns();
         return true;
     }
+    devices_remove(built.domid);
     unbuild_domain(built.domid);
     withdraw(built.domid, config->name, config->uuid);
     guest_unlink(guest);
@@ -236,6 +241,9 @@ bool domain_destroy(domid_t domid, struct why *why)
     if (guest)
         guest->busy = true;
     domain_name(domid, name);
+    /* It must not use its devices any more when they are taken away. */
+    domctl_plain(XEN_DOMCTL_pausedomain, domid);
+    devices_remove(domid);
     long rc = unbuild_domain(domid);
     if (rc) {
         if (guest)
@@ -268,7 +276,7 @@ bool domain_rename(domid_t domid, const char *name, struct why *why)
     return true;
 }
 
-/* --- domains that end by themselves -------------------------------------------------------------------- */
+/* --- domains that end by themselves --------------------------------------------------------------------- */
 
 static const char *reason_text(unsigned code)
 {
@@ -289,12 +297,16 @@ static void free_name(const char *name, char buf[NAME_MAX])
     }
 }
 
-/* Leaves the ended domain under another name and UUID: those that it had are for its successor. */
+/* Leaves the ended domain under another name and UUID: those that it had, and its devices, are for its
+ * successor. */
 static bool set_aside(struct guest *guest, struct why *why)
 {
     char name[NAME_MAX];
     struct xen_domctl op;
     memset(&op, 0, sizeof op);
+    guest->busy = true;
+    devices_remove(guest->domid);
+    guest->busy = false;
     free_name(guest->config->name, name);
     make_uuid(op.u.setdomainhandle.handle);
     int error = nodes_move(guest->domid, guest->config->uuid, op.u.setdomainhandle.handle, name);

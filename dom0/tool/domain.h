@@ -26,6 +26,6 @@ bool domain_find(const char *name_or_id, domid_t *domid, struct why *why);
 /* A domain that has no name is "(null)", as in xl. Returns buf. */
 const char *domain_name(domid_t domid, char buf[NAME_MAX]);
 /* NULL for domains that were not created here, as domain 0. */
-const struct guest_config *domain_config(domid_t domid);
+struct guest_config *domain_config(domid_t domid);
 
 #endif

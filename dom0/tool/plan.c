@@ -1,8 +1,9 @@
-/* From a configuration to a plan of the domain (plan.h). Asks the hypervisor for its free memory only; no
- * locking. */
+/* From a configuration to a plan of the domain (plan.h). Asks the hypervisor for its free memory, and dom0
+ * for its disks and bridges; no locking. */
 #include <lib/string.h>
 
 #include <lib/acpi.h>
+#include "devices.h"
 #include "format.h"
 #include "plan.h"
 #include "xen.h"
@@ -20,6 +21,18 @@ static bool find_file(const struct guest_config *config, const char *key, const 
     return true;
 }
 
+static bool find_devices(const struct guest_config *config, struct why *why)
+{
+    struct why reason;
+    for (const struct disk_config *disk = config->disks; disk; disk = disk->next)
+        if (!disk_possible(disk, &reason))
+            return config_fail(config, "disk", why, "%s", reason.text);
+    for (const struct vif_config *vif = config->vifs; vif; vif = vif->next)
+        if (!vif_possible(vif, &reason))
+            return config_fail(config, "vif", why, "%s", reason.text);
+    return true;
+}
+
 /* As libxl reckons it: 1 MiB for each CPU, and a page for each MiB of memory. */
 static uint64_t paging_pool(const struct guest_config *config)
 {
@@ -30,12 +43,15 @@ bool plan_make(const struct guest_config *config, struct plan *plan, struct why 
 {
     struct why reason;
     *plan = (struct plan){.config = config};
-    if (!find_file(config, "kernel", config->kernel, &plan->kernel, why))
+    const char *key = cfg_find(&config->cfg, "kernel") ? "kernel" : "firmware";
+    if (!find_file(config, key, config->kernel, &plan->kernel, why))
         return false;
     if (config->ramdisk && !find_file(config, "ramdisk", config->ramdisk, &plan->ramdisk, why))
         return false;
     if (!elf_parse(plan->kernel.data, plan->kernel.size, &plan->image, &reason))
         return config_fail(config, "kernel", why, "%s", reason.text);
+    if (!find_devices(config, why))
+        return false;
 
     plan->request = (struct layout_request){.memory = config->memory,
                                             .kernel_start = plan->image.start,
@@ -93,7 +109,7 @@ static void print_range(const char *what, uint64_t start, uint64_t size, const c
 void plan_print(const struct plan *plan)
 {
     const struct guest_config *config = plan->config;
-    char text[SIZE_TEXT], uuid[UUID_TEXT], needed[SIZE_TEXT];
+    char text[SIZE_TEXT], uuid[UUID_TEXT], needed[SIZE_TEXT], mac[MAC_TEXT];
     print("%s  (uuid %s)\n", config->name, format_uuid(uuid, config->uuid));
     print("  type       pvh, %u-bit kernel, entry 0x%llx\n", plan->image.bits,
           (unsigned long long)plan->image.entry);
@@ -101,6 +117,10 @@ void plan_print(const struct plan *plan)
     print("  memory     %s, %s with what it takes to run it\n", format_size(text, config->memory),
           format_size(needed, plan->needed));
     print("  cmdline    %s\n", config->command_line);
+    for (const struct disk_config *disk = config->disks; disk; disk = disk->next)
+        print("  disk       %s = %s, %s\n", disk->vdev, disk->target, disk->writable ? "rw" : "ro");
+    for (const struct vif_config *vif = config->vifs; vif; vif = vif->next)
+        print("  vif        %u = %s on %s\n", vif->devid, mac_format(mac, vif->mac), vif->bridge);
     print("  on_poweroff %s, on_reboot %s, on_crash %s, on_watchdog %s\n",
           action_name(config->on[SHUTDOWN_poweroff]), action_name(config->on[SHUTDOWN_reboot]),
           action_name(config->on[SHUTDOWN_crash]), action_name(config->on[SHUTDOWN_watchdog]));

@@ -183,10 +183,12 @@ static bool advance(struct parser *p)
 static struct cfg_value *new_value(struct parser *p, const char *text)
 {
     struct cfg_value *value = cfg_alloc(p->cfg, sizeof *value);
-    if (value)
-        value->text = text;
-    else
+    if (!value) {
         complain(p, "out of memory");
+        return NULL;
+    }
+    value->text = text;
+    value->line = p->argument ? 0 : p->token_line;
     return value;
 }
 

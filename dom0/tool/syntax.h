@@ -15,6 +15,7 @@ struct cfg_value {
     const char *text;        /* number as written, or string without quotes; NULL for a list */
     struct cfg_value *items; /* of a list, in order */
     struct cfg_value *next;  /* in the list that this one is in */
+    unsigned line;           /* 0: given on the command line */
 };
 
 struct cfg_setting {

@@ -1,4 +1,5 @@
-/* The verbs that show the machine and the hypervisor: info, dmesg; in xl's formats. No state but field_shown, no locking. */
+/* The verbs that show the machine and the hypervisor: info, dmesg; in xl's formats. No state but field_shown,
+ * no locking. */
 #include <dom0/below.h>
 #include <lib/printf.h>
 #include <lib/string.h>

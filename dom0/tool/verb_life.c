@@ -99,7 +99,7 @@ int verb_mem_max(int argc, char **argv)
     return FAILED;
 }
 
-/* --- shutdown and reboot: the guest is asked through its control/shutdown node ------------------------- */
+/* --- shutdown and reboot: the guest is asked through its control/shutdown node -------------------------- */
 
 /* Guests that serve the node say so; the others are asked all the same, as xl does, but the person is told.
  */

@@ -73,10 +73,11 @@ static void list_verbose(const struct xen_domctl_getdomaininfo *info)
     print(" %16s\n", "-");
 }
 
-/* --- list -l: JSON, with the names and the nesting that libxl gives a configuration -------------------- */
+/* --- list -l: JSON, with the names and the nesting that libxl gives a configuration --------------------- */
 
 #define CONFIG_INDENT 12
 #define INFO_INDENT   16
+#define ITEM_INDENT   20
 
 static void json_string(int indent, const char *key, const char *text, const char *end)
 {
@@ -102,6 +103,33 @@ static void json_action(const struct guest_config *config, const char *key, unsi
     json_string(CONFIG_INDENT, key, action_name(config->on[code]), end);
 }
 
+static void json_disks(const struct guest_config *config)
+{
+    print("%*s\"disks\": [", CONFIG_INDENT, "");
+    for (const struct disk_config *disk = config->disks; disk; disk = disk->next) {
+        print("%s\n%*s{\n", disk == config->disks ? "" : ",", INFO_INDENT, "");
+        json_string(ITEM_INDENT, "pdev_path", disk->target, ",");
+        json_string(ITEM_INDENT, "vdev", disk->vdev, ",");
+        print("%*s\"format\": \"raw\",\n%*s\"readwrite\": %u\n%*s}", ITEM_INDENT, "", ITEM_INDENT, "",
+              disk->writable, INFO_INDENT, "");
+    }
+    print("\n%*s],\n", CONFIG_INDENT, "");
+}
+
+static void json_vifs(const struct guest_config *config)
+{
+    char mac[MAC_TEXT];
+    print("%*s\"nics\": [", CONFIG_INDENT, "");
+    for (const struct vif_config *vif = config->vifs; vif; vif = vif->next) {
+        print("%s\n%*s{\n%*s\"devid\": %u,\n", vif == config->vifs ? "" : ",", INFO_INDENT, "", ITEM_INDENT,
+              "", vif->devid);
+        json_string(ITEM_INDENT, "mac", mac_format(mac, vif->mac), ",");
+        json_string(ITEM_INDENT, "bridge", vif->bridge, "");
+        print("%*s}", INFO_INDENT, "");
+    }
+    print("\n%*s],\n", CONFIG_INDENT, "");
+}
+
 /* What of the configuration only a domain that was made here has. */
 static void list_config(const struct guest_config *config)
 {
@@ -114,6 +142,8 @@ static void list_config(const struct guest_config *config)
         json_string(INFO_INDENT, "ramdisk", config->ramdisk, ",");
     json_string(INFO_INDENT, "cmdline", config->command_line, "");
     print("            },\n");
+    json_disks(config);
+    json_vifs(config);
     json_action(config, "on_poweroff", SHUTDOWN_poweroff, ",");
     json_action(config, "on_reboot", SHUTDOWN_reboot, ",");
     json_action(config, "on_watchdog", SHUTDOWN_watchdog, ",");
@@ -203,7 +233,7 @@ int verb_domname(int argc, char **argv)
     return DONE;
 }
 
-/* --- vcpu-list ----------------------------------------------------------------------------------------- */
+/* --- vcpu-list ------------------------------------------------------------------------------------------ */
 
 static unsigned host_cpus(void)
 {
@@ -291,7 +321,7 @@ int verb_vcpu_list(int argc, char **argv)
     return for_domains("vcpu-list", argv + 1, operands, vcpu_lines);
 }
 
-/* --- uptime -------------------------------------------------------------------------------------------- */
+/* --- uptime --------------------------------------------------------------------------------------------- */
 
 static uint64_t uptime_of(const struct xen_domctl_getdomaininfo *info)
 {

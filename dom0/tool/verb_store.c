@@ -53,7 +53,7 @@ static int children(const char *path, struct names *names)
     return error ? error : names->full ? XEN_ENOMEM : 0;
 }
 
-/* --- store-ls ------------------------------------------------------------------------------------------ */
+/* --- store-ls ------------------------------------------------------------------------------------------- */
 
 struct walk {
     bool full, perms;
@@ -132,7 +132,7 @@ int verb_store_ls(int argc, char **argv)
     return error ? store_failed(argv[0], path, error) : DONE;
 }
 
-/* --- the others ---------------------------------------------------------------------------------------- */
+/* --- the others ----------------------------------------------------------------------------------------- */
 
 int verb_store_list(int argc, char **argv)
 {

@@ -32,6 +32,20 @@ int verb_uptime(int argc, char **argv);
 /* verb_host.c */
 int verb_info(int argc, char **argv);
 int verb_dmesg(int argc, char **argv);
+/* verb_device.c */
+int verb_block_list(int argc, char **argv);
+int verb_block_attach(int argc, char **argv);
+int verb_block_detach(int argc, char **argv);
+int verb_network_list(int argc, char **argv);
+int verb_network_attach(int argc, char **argv);
+int verb_network_detach(int argc, char **argv);
+/* verb_hardware.c */
+int verb_disk_list(int argc, char **argv);
+int verb_ramdisk_create(int argc, char **argv);
+int verb_ramdisk_destroy(int argc, char **argv);
+int verb_bridge_list(int argc, char **argv);
+int verb_bridge_create(int argc, char **argv);
+int verb_bridge_destroy(int argc, char **argv);
 /* verb_store.c */
 int verb_store_ls(int argc, char **argv);
 int verb_store_list(int argc, char **argv);
