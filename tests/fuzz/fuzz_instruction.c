@@ -1,7 +1,7 @@
 /* sources: arch/x86_64/guest/decode.c arch/x86_64/guest/execute.c */
 /*
- * Any bytes as instructions, in every mode and from every offset: decoding ends within the bytes, and what is carried out on
- * device memory moves one operand of a known size.
+ * Any bytes as instructions, in every mode and from every offset: decoding ends within the bytes, and what is
+ * carried out on device memory moves one operand of a known size.
  */
 #include <assert.h>
 #include <stdint.h>

@@ -18,6 +18,7 @@
 #include <xen/sched.h>
 #include <xen/vcpu.h>
 #include <xen/version.h>
+#include <lib/number.h>
 #include <lib/string.h>
 
 #define MILLISECOND 1000000ull
@@ -58,6 +59,23 @@ static inline int verdict(const char *name)
 
 /* An address that no memory map has and no page table maps. */
 #define BAD_POINTER ((void *)0xdead000000000ull)
+
+/* A number on the command line: option_number("seconds", 5) of "seconds=20" is 20. */
+static inline uint64_t option_number(const char *name, uint64_t otherwise)
+{
+    char text[24];
+    uint64_t value;
+    return pvh_option(name, text, sizeof text) && parse_number(text, &value) ? value : otherwise;
+}
+
+/* The next of a row of numbers that a seed, not 0, stands for (xorshift). */
+static inline uint64_t random_next(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
 
 /* Our own domain id, from CPUID: hypercalls know it as DOMID_SELF, the grant table does not. */
 static inline domid_t own_domid(void)

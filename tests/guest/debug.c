@@ -1,4 +1,5 @@
-/* Debug registers: they hold what was written, and breakpoints at the hypervisor's addresses are the guest's affair only. */
+/* Debug registers: they hold what was written, and breakpoints at the hypervisor's addresses are the guest's
+ * affair only. */
 #include "check.h"
 #include <xen/version.h>
 

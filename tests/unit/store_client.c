@@ -1,6 +1,9 @@
-/* The client of a test (store_client.h), and the memory below the store. */
+/* The client of a test (store_client.h), and what the store needs from below. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <dom0/thread.h>
+#include "../../dom0/store/server.h"
 #include "store_client.h"
 
 struct answer answer;
@@ -20,6 +23,19 @@ void mem_free(void *p)
 {
     blocks -= p != NULL;
     free(p);
+}
+
+struct thread *thread_current(void)
+{
+    return (struct thread *)pthread_self();
+}
+
+__attribute__((weak)) void thread_yield(void)
+{
+}
+
+void server_kick(void)
+{
 }
 
 static struct {

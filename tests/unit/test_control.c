@@ -28,7 +28,7 @@ static struct xen_domctl *op = (struct xen_domctl *)fake_guest;
 static struct xen_sysctl *sop = (struct xen_sysctl *)fake_guest;
 static char *buffer = fake_guest + 4096;
 
-/* --- what this test needs of the machine besides the fakes ---------------------------------------- */
+/* --- what this test needs of the machine besides the fakes ---------------------------------------------- */
 
 static const char context[] = "\x02\0\x01\0\x04\0\0\0abcd\x02\0\0\0\x03\0\0\0xyz\0\0\0\0\0\0\0";
 static unsigned contexts_set;
@@ -105,7 +105,7 @@ void console_ring_clear(void)
 {
 }
 
-/* --- helpers -------------------------------------------------------------------------------------- */
+/* --- helpers -------------------------------------------------------------------------------------------- */
 
 static int64_t domctl_as(struct vcpu *v, uint32_t cmd, domid_t id)
 {
@@ -148,7 +148,7 @@ static int64_t create_with(size_t offset, uint32_t value)
 }
 #define CREATE_WITH(field, value) create_with(offsetof(struct xen_domctl_createdomain, field), value)
 
-/* --- tests ---------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------------------- */
 
 static void test_who_and_how(void **state)
 {

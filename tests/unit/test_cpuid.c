@@ -1,6 +1,7 @@
 /* sources: arch/x86_64/guest/cpuid.c */
 /* cflags: -Iarch/x86_64/include */
-/* The CPUID policy over the leaves of the machine that runs the test: what a guest sees, and what it must not see. */
+/* The CPUID policy over the leaves of the machine that runs the test: what a guest sees, and what it must not
+ * see. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 #include "../../arch/x86_64/guest/exit.h"
 #include "../../arch/x86_64/guest/fpu.h"
 
-/* --- what the policy asks of the rest -------------------------------------------------------------------------- */
+/* --- what the policy asks of the rest ------------------------------------------------------------------- */
 
 struct cpu_features cpu_features;
 struct time_scale time_scale = {.mul = 0x80000000u, .shift = -1};
@@ -57,7 +58,7 @@ static uint64_t get_register(const struct vcpu *v, enum guest_register which)
 static const struct vendor_ops ops = {.get_register = get_register};
 const struct vendor_ops *vendor = &ops;
 
-/* --- a domain ------------------------------------------------------------------------------------------------------ */
+/* --- a domain ------------------------------------------------------------------------------------------- */
 
 static struct arch_domain arch_domain;
 static struct domain domain;
@@ -99,7 +100,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- tests ----------------------------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------------------- */
 
 static void test_xen_leaves(void **state)
 {

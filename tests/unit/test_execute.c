@@ -1,6 +1,7 @@
 /* sources: arch/x86_64/guest/decode.c arch/x86_64/guest/execute.c */
 /* cflags: -Iarch/x86_64/include */
-/* Instructions on device memory, as bytes: what they load and store, and what they leave in registers and flags. */
+/* Instructions on device memory, as bytes: what they load and store, and what they leave in registers and
+ * flags. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -188,7 +189,8 @@ static void test_not_known(void **state)
     }
 }
 
-/* Whatever the bytes are: not longer than an instruction can be, not one byte more is looked at, and carried out. */
+/* Whatever the bytes are: not longer than an instruction can be, not one byte more is looked at, and carried
+ * out. */
 static void test_random(void **state)
 {
     (void)state;

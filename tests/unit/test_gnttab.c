@@ -74,6 +74,55 @@ static void test_map(void **state)
     assert_int_equal(frame_table[p2m_lookup(granter, GFN(PAGE)).mfn.v].refs, 1);
 }
 
+static int undo_bus(uint64_t place, uint64_t bus, grant_handle_t handle)
+{
+    struct gnttab_unmap_grant_ref *op = (struct gnttab_unmap_grant_ref *)fake_guest;
+    *op = (struct gnttab_unmap_grant_ref){.host_addr = place << 12, .dev_bus_addr = bus, .handle = handle};
+    assert_int_equal(GRANT(mv, GNTTABOP_unmap_grant_ref, op, 1), 0);
+    return op->status;
+}
+
+static void test_for_devices(void **state)
+{
+    (void)state;
+    grant_handle_t h;
+    mfn_t mfn = p2m_lookup(granter, GFN(PAGE)).mfn;
+    uint64_t bus = mfn.v << 12;
+    offer(REF, GTF_permit_access);
+    assert_int_equal(map(PLACE, REF, GNTMAP_device_map, &h), GNTST_okay);
+    assert_int_equal(((struct gnttab_map_grant_ref *)fake_guest)->dev_bus_addr, bus);
+    assert_int_equal(p2m_lookup(mapper, GFN(PLACE)).type, P2M_NONE);
+    assert_int_equal(entry(granter, REF)->flags, IN_USE);
+    assert_int_equal(frame_table[mfn.v].refs, 2);
+    assert_int_equal(undo_bus(PLACE, 0, h), GNTST_general_error); /* it is not there */
+    assert_int_equal(undo_bus(0, bus + 4096, h), GNTST_general_error);
+    assert_int_equal(undo_bus(PLACE, bus, h), GNTST_general_error);
+    assert_int_equal(undo_bus(0, bus, h), GNTST_okay);
+    assert_int_equal(undo_bus(0, bus, h), GNTST_bad_handle);
+    assert_int_equal(entry(granter, REF)->flags, GTF_permit_access);
+    assert_int_equal(frame_table[mfn.v].refs, 1);
+
+    /* Both uses, undone one after the other, in both orders, and together. */
+    for (unsigned order = 0; order < 3; order++) {
+        assert_int_equal(map(PLACE, REF, GNTMAP_device_map | GNTMAP_host_map, &h), GNTST_okay);
+        assert_int_equal(frame_table[mfn.v].refs, 2);
+        if (order < 2) {
+            assert_int_equal(order ? undo_bus(0, bus, h) : undo_bus(PLACE, 0, h), GNTST_okay);
+            assert_int_equal(frame_table[mfn.v].refs, 2);
+            assert_int_equal(p2m_lookup(mapper, GFN(PLACE)).type, order ? P2M_GRANT_RW : P2M_NONE);
+            assert_int_equal(order ? undo_bus(PLACE, 0, h) : undo_bus(0, bus, h), GNTST_okay);
+        } else {
+            assert_int_equal(undo_bus(PLACE, bus, h), GNTST_okay);
+        }
+        assert_int_equal(frame_table[mfn.v].refs, 1);
+        assert_int_equal(entry(granter, REF)->flags, GTF_permit_access);
+    }
+    /* A host mapping's bus address may be named as well. */
+    assert_int_equal(map(PLACE, REF, GNTMAP_host_map, &h), GNTST_okay);
+    assert_int_equal(undo_bus(0, bus, h), GNTST_okay);
+    assert_int_equal(undo_bus(PLACE, bus, h), GNTST_okay);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -100,7 +149,7 @@ static void test_refusals(void **state)
     assert_int_equal(map(PLACE, 512, GNTMAP_host_map, &h), GNTST_bad_gntref);
     assert_int_equal(map(PLACE, ~0u, GNTMAP_host_map, &h), GNTST_bad_gntref);
     assert_int_equal(map(PLACE, REF, 0, &h), GNTST_bad_gntref);
-    assert_int_equal(map(PLACE, REF, GNTMAP_device_map, &h), GNTST_general_error);
+    assert_int_equal(map(1ull << 32, REF, GNTMAP_host_map, &h), GNTST_general_error);
     assert_int_equal(map(PLACE, REF, GNTMAP_host_map | GNTMAP_contains_pte, &h), GNTST_general_error);
     assert_int_equal(map(FAKE_MAX_GFN, REF, GNTMAP_host_map, &h), GNTST_general_error);
     assert_int_equal(entry(granter, REF)->flags, GTF_permit_access);
@@ -334,11 +383,11 @@ static int boot(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map),           cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_all_handles),   cmocka_unit_test(test_pin_limit),
-        cmocka_unit_test(test_copy),          cmocka_unit_test(test_copy_overlap),
-        cmocka_unit_test(test_hostile_table), cmocka_unit_test(test_table_ops),
-        cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_map),          cmocka_unit_test(test_for_devices),
+        cmocka_unit_test(test_refusals),     cmocka_unit_test(test_all_handles),
+        cmocka_unit_test(test_pin_limit),    cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_copy_overlap), cmocka_unit_test(test_hostile_table),
+        cmocka_unit_test(test_table_ops),    cmocka_unit_test(test_deaths),
     };
     return cmocka_run_group_tests(tests, boot, NULL);
 }

@@ -1,8 +1,8 @@
 /* sources: arch/x86_64/guest/guest_access.c arch/x86_64/guest/known_page.c arch/x86_64/guest/walk.c arch/x86_64/guest/p2m.c arch/x86_64/svm/npt.c hv/lock.c tests/unit/fake/p2m_world.c */
 /* cflags: -Iarch/x86_64/include */
 /*
- * Guest memory through the guest's own page tables. What is remembered to be fast must never differ from what a walk
- * would find, whatever the guest does to its tables and whoever takes pages out of its map.
+ * Guest memory through the guest's own page tables. What is remembered to be fast must never differ from what
+ * a walk would find, whatever the guest does to its tables and whoever takes pages out of its map.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* sources: arch/x86_64/guest/hvm_context.c arch/x86_64/guest/hvm_context_cpu.c arch/x86_64/guest/cr.c */
 /* cflags: -Iarch/x86_64/include */
-/* HVM contexts: what was saved can be loaded, what no CPU could run is refused, and a refused one changes nothing. */
+/* HVM contexts: what was saved can be loaded, what no CPU could run is refused, and a refused one changes
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +21,7 @@
 #include "../../arch/x86_64/guest/fpu.h"
 #include "../../arch/x86_64/guest/vlapic.h"
 
-/* --- a processor that only remembers ------------------------------------------------------------------------ */
+/* --- a processor that only remembers -------------------------------------------------------------------- */
 
 struct cpu_features cpu_features;
 uint32_t tsc_khz = 1000000;
@@ -91,7 +92,7 @@ static const struct vendor_ops ops = {.get_segment = get_segment,
                                       .flush_tlb = flush_tlb};
 const struct vendor_ops *vendor = &ops;
 
-/* --- what the rest of the guest side would do ---------------------------------------------------------------- */
+/* --- what the rest of the guest side would do ----------------------------------------------------------- */
 
 #define AREA_SIZE 832
 static uint64_t area[AREA_SIZE / 8];
@@ -202,7 +203,7 @@ void vcpu_wake(struct vcpu *v, uint32_t bits)
     v->stopped &= ~bits;
 }
 
-/* --- a domain of two vCPUs, of which the second was never created ----------------------------------------------- */
+/* --- a domain of two vCPUs, of which the second was never created --------------------------------------- */
 
 static struct arch_vcpu arch_vcpu;
 static struct arch_domain arch_domain;
@@ -273,7 +274,7 @@ static void refuse(void)
     assert_int_equal(changes, 0);
 }
 
-/* --- tests -------------------------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------------------- */
 
 static void test_round_trip(void **state)
 {

@@ -1,6 +1,7 @@
 /* sources: arch/x86_64/guest/p2m.c arch/x86_64/svm/npt.c arch/x86_64/vmx/ept.c hv/lock.c tests/unit/fake/p2m_world.c */
 /* cflags: -pthread -Iarch/x86_64/include */
-/* The guest-physical map, in both formats: sizes of pages, splitting, refusals that change nothing, death in steps. */
+/* The guest-physical map, in both formats: sizes of pages, splitting, refusals that change nothing, death in
+ * steps. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -106,7 +107,8 @@ static void test_remove_splits(void **state)
     expect(GIB + 1001, GIB + 1001, P2M_DEVICE, 0);
 }
 
-/* A guest that spreads its pages gets no more than its share of the hypervisor's memory, and dies in steps. */
+/* A guest that spreads its pages gets no more than its share of the hypervisor's memory, and dies in steps.
+ */
 static void test_tables_are_bounded(void **state)
 {
     int error = 0;
@@ -127,7 +129,8 @@ static void test_tables_are_bounded(void **state)
     assert_int_equal(p2m_table_pages(d), 1);
 }
 
-/* Whatever is put in, nothing but the type of entry decides what the hardware is told, and nothing at all is zero. */
+/* Whatever is put in, nothing but the type of entry decides what the hardware is told, and nothing at all is
+ * zero. */
 static void test_no_leftovers(void **state)
 {
     struct p2m_entry old;

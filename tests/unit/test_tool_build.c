@@ -45,7 +45,7 @@ static uint64_t guest_word(domid_t domid, uint64_t address, unsigned bytes)
     return value;
 }
 
-/* --- the layout ---------------------------------------------------------------------------------------- */
+/* --- the layout ----------------------------------------------------------------------------------------- */
 
 static void layout_of_small_and_large(void **state)
 {
@@ -93,7 +93,7 @@ static void layout_refuses(void **state)
     assert_string_equal(why.text, "the kernel wants to be loaded at 0x1000: below 1 MiB no guest may");
 }
 
-/* --- ACPI ---------------------------------------------------------------------------------------------- */
+/* --- ACPI ----------------------------------------------------------------------------------------------- */
 
 static unsigned sum(const uint8_t *p, size_t n)
 {
@@ -131,7 +131,7 @@ static void acpi_checksums(void **state)
     }
 }
 
-/* --- building ------------------------------------------------------------------------------------------ */
+/* --- building ------------------------------------------------------------------------------------------- */
 
 static void guest_is_complete(void **state)
 {
@@ -264,7 +264,7 @@ static void names(void **state)
     assert_false(domain_destroy(id, &why));
 }
 
-/* --- guests that end ----------------------------------------------------------------------------------- */
+/* --- guests that end ------------------------------------------------------------------------------------ */
 
 static void end_with(const char *setting, unsigned code, domid_t *id)
 {

@@ -1,4 +1,4 @@
-/* sources: dom0/tool/config.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c lib/number.c tests/unit/tool_below.c */
+/* sources: dom0/tool/config.c dom0/tool/disk_config.c dom0/tool/vif_config.c dom0/tool/spec.c dom0/tool/syntax.c dom0/tool/format.c lib/why.c lib/number.c tests/unit/tool_below.c */
 /* Guests' configurations: xl.cfg's syntax, what the keys mean, and every mistake told with its place. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,6 +63,16 @@ static void full_configuration(void **state)
     assert_int_equal(c->on[SHUTDOWN_poweroff], ACTION_DESTROY);
     assert_int_equal(c->uuid[15], 0xef);
     assert_string_equal(world.printed, "");
+    config_free(c);
+}
+
+static void grub_is_a_kernel(void **state)
+{
+    (void)state;
+    world_reset();
+    struct guest_config *c = load("name='g'\nfirmware='pvgrub32'\n", NULL, 0);
+    assert_non_null(c);
+    assert_string_equal(c->kernel, "grub");
     config_free(c);
 }
 
@@ -153,10 +163,14 @@ static void meaning_errors(void **state)
                                            "it is destroy, restart, rename-restart or preserve");
     expect_error(BASE "on_crash='coredump-restart'", "g.cfg:3: on_crash=coredump-restart: there is no disk "
                                                      "to dump to: use restart, or preserve to look at it");
-    expect_error(BASE "disk=['phy:/dev/vg/x,xvda,w']",
-                 "g.cfg:3: disk: this dom0 has no block back end yet: remove the line; a ramdisk needs none");
     expect_error(BASE "uuid='12'",
                  "g.cfg:3: uuid=12: 32 hex digits are needed, as 01234567-89ab-cdef-0123-456789abcdef");
+    expect_error(BASE "bootloader='pygrub'", "g.cfg:3: bootloader=pygrub: this dom0 runs no such programs: "
+                                             "firmware = \"pvgrub32\" boots the kernel "
+                                             "that is on the guest's disk");
+    expect_error(BASE "firmware='pvgrub32'",
+                 "g.cfg:3: firmware=pvgrub32: a kernel is given, too: remove one of them");
+    expect_error("name='g'\nfirmware='uefi'", "g.cfg:2: firmware=uefi: it is pvgrub32, or a kernel is given");
     expect_error("kernel='k'\nname='a b'",
                  "g.cfg:2: name=a b: a b: a domain's name has no spaces, slashes or special characters");
     expect_error("kernel='k'\nname='17'", "g.cfg:2: name=17: 17: a domain's name cannot be a number, "
@@ -258,6 +272,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(full_configuration),
+        cmocka_unit_test(grub_is_a_kernel),
         cmocka_unit_test(lists_and_joining),
         cmocka_unit_test(escapes),
         cmocka_unit_test(arguments_override),

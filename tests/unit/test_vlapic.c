@@ -14,6 +14,7 @@
 #include <xen/xen.h>
 #include <xen/hvm/save.h>
 #include "../../arch/x86_64/guest/exit.h"
+#include "../../arch/x86_64/guest/vioapic.h"
 #include "../../arch/x86_64/guest/vlapic.h"
 
 #define VCPUS    20u
@@ -28,6 +29,7 @@ enum {
     DFR = 0xe0,
     SVR = 0xf0,
     ISR = 0x100,
+    TMR = 0x180,
     IRR = 0x200,
     ESR = 0x280,
     ICR = 0x300,
@@ -40,7 +42,7 @@ enum {
     TDCR = 0x3e0
 };
 
-/* --- the world around it ------------------------------------------------------------------------------------------ */
+/* --- the world around it -------------------------------------------------------------------------------- */
 
 static struct domain domain;
 static struct vcpu vcpus[VCPUS], *v = &vcpus[0];
@@ -97,6 +99,16 @@ unsigned guest_maxphysaddr(void)
     return 40;
 }
 
+/* The IO-APICs' side of an EOI. */
+static unsigned eois;
+static uint8_t eoi_vector;
+void vioapic_eoi(struct domain *d, uint8_t vector)
+{
+    assert_ptr_equal(d, &domain);
+    eois++;
+    eoi_vector = vector;
+}
+
 static int fresh(void **state)
 {
     (void)state;
@@ -145,7 +157,7 @@ static uint32_t requested(uint8_t vector)
     return mask;
 }
 
-/* --- tests -------------------------------------------------------------------------------------------------------- */
+/* --- tests ---------------------------------------------------------------------------------------------- */
 
 static void test_priorities(void **state)
 {
@@ -437,13 +449,39 @@ static void test_save_and_load(void **state)
     assert_int_not_equal(vlapic_check(&lapic), 0);
 }
 
+/* Only the EOI of a level goes further, and what came last says which kind a vector is. */
+static void test_levels(void **state)
+{
+    (void)state;
+    vlapic_set_irq_level(v, 0x61);
+    vlapic_set_irq(v, 0x71);
+    vlapic_set_irq_level(v, 15); /* no legal vector */
+    assert_int_equal(vlapic_read(v, TMR + 0x30), 1u << 1);
+    vlapic_accept(v, 0x71);
+    eois = 0;
+    vlapic_write(v, EOI, 0);
+    assert_int_equal(eois, 0);
+    vlapic_accept(v, 0x61);
+    vlapic_give_back(v, 0x61);
+    assert_int_equal(vlapic_read(v, TMR + 0x30), 1u << 1);
+    vlapic_accept(v, 0x61);
+    vlapic_write(v, EOI, 0);
+    assert_int_equal(eois, 1);
+    assert_int_equal(eoi_vector, 0x61);
+    vlapic_set_irq(v, 0x61);
+    assert_int_equal(vlapic_read(v, TMR + 0x30), 0);
+    vlapic_accept(v, 0x61);
+    vlapic_write(v, EOI, 0);
+    assert_int_equal(eois, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, gone)
     const struct CMUnitTest tests[] = {
         TEST(test_priorities), TEST(test_modes),        TEST(test_x2apic_registers), TEST(test_errors),
         TEST(test_ipi_xapic),  TEST(test_ipi_x2apic),   TEST(test_start_up),         TEST(test_one_shot),
-        TEST(test_periodic),   TEST(test_tsc_deadline), TEST(test_save_and_load),
+        TEST(test_periodic),   TEST(test_tsc_deadline), TEST(test_save_and_load),    TEST(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <dom0/below.h>
 #include <lib/string.h>
+#include <lib/why.h>
 #include <xen/domctl.h>
 #include <xen/elfnote.h>
 #include <xen/errno.h>
@@ -39,6 +40,7 @@ static struct {
 } nodes[NODES];
 
 struct world world;
+static char ramdisk_name[64], bridge_name[64]; /* of what people made; empty: nothing */
 
 static void free_pages(struct domain *d)
 {
@@ -61,6 +63,7 @@ void world_reset(void)
     memset(files, 0, sizeof files);
     memset(nodes, 0, sizeof nodes);
     memset(&world, 0, sizeof world);
+    ramdisk_name[0] = bridge_name[0] = '\0';
     world.free_pages = TOTAL;
     domains[0].exists = 1;
 }
@@ -71,7 +74,7 @@ static int unlucky(void)
     return ++world.calls == world.fail_at;
 }
 
-/* --- text, memory, files, time ------------------------------------------------------------------------- */
+/* --- text, memory, files, time -------------------------------------------------------------------------- */
 
 void vprint(const char *format, va_list args)
 {
@@ -140,17 +143,20 @@ void thread_yield(void)
 {
 }
 
+static void run_back_ends(void);
+
 void thread_sleep(uint64_t ns)
 {
     world.now += ns;
+    run_back_ends();
 }
 
 bool interrupted(void)
 {
-    return false;
+    return world.interrupted;
 }
 
-/* --- guests' memory ------------------------------------------------------------------------------------ */
+/* --- guests' memory ------------------------------------------------------------------------------------- */
 
 static struct page *find_page(domid_t domid, xen_pfn_t gfn)
 {
@@ -250,7 +256,7 @@ void foreign_unmap(void *data, size_t count)
     world.mappings--;
 }
 
-/* --- the hypervisor ------------------------------------------------------------------------------------ */
+/* --- the hypervisor ------------------------------------------------------------------------------------- */
 
 static void describe(domid_t domid, struct xen_domctl_getdomaininfo *info)
 {
@@ -381,7 +387,7 @@ long hypercall(unsigned op, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4, 
     }
 }
 
-/* --- the store and consoles ---------------------------------------------------------------------------- */
+/* --- the store and consoles ----------------------------------------------------------------------------- */
 
 static int node_index(const char *path)
 {
@@ -510,7 +516,124 @@ bool console_replay(const char *name)
     return !strcmp(name, "ghost");
 }
 
-/* --- a kernel ------------------------------------------------------------------------------------------ */
+/* --- dom0's devices ------------------------------------------------------------------------------------- */
+
+/* One step of every back end, and of the guest at its other end. */
+static void run_back_ends(void)
+{
+    static const char base[] = "/local/domain/0/backend/";
+    for (int i = 0; i < NODES && !world.no_back_ends; i++) {
+        char *state = strstr(nodes[i].path, "/state"), error[160];
+        if (strncmp(nodes[i].path, base, sizeof base - 1) || !state)
+            continue;
+        char *value = nodes[i].value;
+        bool starts = !strcmp(value, "1"), ends = !strcmp(value, "5");
+        /* Without its nodes there is no guest that could be asked. */
+        snprintf(error, sizeof error, "%.*s/frontend", (int)(state - nodes[i].path), nodes[i].path);
+        bool guest = world_node(error) && world_node(world_node(error));
+        if (starts && world.refusal) {
+            snprintf(error, sizeof error, "%.*s/error", (int)(state - nodes[i].path), nodes[i].path);
+            strlcpy(value, "6", sizeof nodes[i].value);
+            i = node_index(error) < 0 ? node_index("") : node_index(error);
+            strlcpy(nodes[i].path, error, sizeof nodes[i].path);
+            strlcpy(nodes[i].value, world.refusal, sizeof nodes[i].value);
+            return;
+        }
+        if (starts || (ends && !(guest && world.stubborn_guests)))
+            strlcpy(value, starts ? "2" : "6", sizeof nodes[i].value);
+    }
+}
+
+bool disk_info(size_t index, struct disk_info *info)
+{
+    static const struct disk_info disks[] = {
+        {.name = "vda",
+         .model = "QEMU HARDDISK",
+         .driver = "virtio-blk",
+         .label = "",
+         .uuid = "",
+         .bytes = 2ull << 30,
+         .sector_size = 512},
+        {.name = "vda1",
+         .model = "",
+         .driver = "partition",
+         .label = "root",
+         .uuid = "01234567-89ab-cdef-0123-456789abcdef",
+         .bytes = 1ull << 30,
+         .sector_size = 512,
+         .partition = true,
+         .users = 1},
+        {.name = "vdb",
+         .model = "QEMU HARDDISK",
+         .driver = "nvme",
+         .label = "",
+         .uuid = "",
+         .bytes = 700,
+         .sector_size = 4096,
+         .read_only = true,
+         .users = 1},
+    };
+    if (index < sizeof disks / sizeof disks[0])
+        *info = disks[index];
+    return index < sizeof disks / sizeof disks[0];
+}
+
+bool disk_check(const char *target, bool writable, struct why *why)
+{
+    struct disk_info info;
+    const char *name = !strncmp(target, "/dev/", 5) ? target + 5 : target;
+    for (size_t i = 0; disk_info(i, &info); i++)
+        if (!strcmp(name, info.name) || (!strncmp(name, "PARTLABEL=", 10) && !strcmp(name + 10, info.label)))
+            return !(writable && info.read_only) || fail(why, "it is read-only");
+    return fail(why, "there is no such disk: disk-list shows them");
+}
+
+int disk_ram_create(const char *name, uint64_t bytes, const char *file)
+{
+    snprintf(ramdisk_name, sizeof ramdisk_name, "%s", name);
+    print("[%s of %llu bytes from %s]", name, (unsigned long long)bytes, file ? file : "nothing");
+    return !strcmp(name, "vda") ? XEN_EEXIST : 0;
+}
+
+int disk_ram_destroy(const char *name)
+{
+    return !strcmp(name, ramdisk_name) ? 0 : !strcmp(name, "vda") ? XEN_EINVAL : XEN_ENOENT;
+}
+
+bool bridge_info(size_t index, struct bridge_info *info)
+{
+    if (index == 0)
+        *info = (struct bridge_info){"xenbr0", "eth0", "e1000e", {0x52, 0x54, 0, 1, 2, 3}, true, 1};
+    else if (index == 1)
+        *info = (struct bridge_info){.name = bridge_name, .uplink = "", .driver = ""};
+    return index == 0 || (index == 1 && *bridge_name);
+}
+
+bool bridge_port_info(const char *bridge, size_t index, struct port_info *info)
+{
+    *info = (struct port_info){"eth0", 1, 60, 2, 1500, 3};
+    return !strcmp(bridge, "xenbr0") && index == 0;
+}
+
+int bridge_add(const char *name)
+{
+    if (!strcmp(name, "xenbr0") || *bridge_name)
+        return XEN_EEXIST;
+    snprintf(bridge_name, sizeof bridge_name, "%s", name);
+    return 0;
+}
+
+int bridge_remove(const char *name)
+{
+    if (!strcmp(name, "xenbr0"))
+        return XEN_EPERM;
+    if (strcmp(name, bridge_name))
+        return XEN_ENOENT;
+    bridge_name[0] = '\0';
+    return 0;
+}
+
+/* --- a kernel ------------------------------------------------------------------------------------------- */
 
 static void put(uint8_t *file, unsigned at, uint64_t value, unsigned bytes)
 {

@@ -19,11 +19,16 @@ struct world {
     uint64_t free_pages;    /* of the machine */
     unsigned shutdown_code; /* of all guests, plus 1; 0: they run */
     uint64_t now;           /* time_ns() */
+    int stubborn_guests;    /* do not let go of their devices */
+    int no_back_ends;       /* nobody serves devices */
+    const char *refusal;    /* what back ends write when they refuse a device; NULL: they take it */
+    int interrupted;
     char printed[65536];
 };
 extern struct world world;
 
-/* A fresh world, with 2 GiB of which all is free, and no files. */
+/* A fresh world, with 2 GiB of which all is free, and no files; with the disks vda, vda1 and vdb and the
+ * bridge xenbr0. */
 void world_reset(void);
 /* data must stay. */
 void world_file(const char *name, const void *data, size_t size);

@@ -1,5 +1,6 @@
 /* What tests may leave out: weak, so that the real one takes its place when the list of sources names it. */
 #include <string.h>
+#include <hv/arch/pci.h>
 #include <hv/boot_info.h>
 #include <hv/cmdline.h>
 #include <hv/console.h>
@@ -31,6 +32,25 @@ ABSENT(do_physdev_op)
 ABSENT(do_hvm_op)
 ABSENT(do_sysctl)
 ABSENT(do_domctl)
+
+__attribute__((weak)) int arch_pci_added(struct domain *d, uint16_t segment, uint8_t bus, uint8_t devfn)
+{
+    (void)d, (void)segment, (void)bus, (void)devfn;
+    return 0;
+}
+
+__attribute__((weak)) int arch_pci_removed(struct domain *d, uint16_t segment, uint8_t bus, uint8_t devfn)
+{
+    (void)d, (void)segment, (void)bus, (void)devfn;
+    return 0;
+}
+
+__attribute__((weak)) int arch_pci_ecam(uint64_t address, uint16_t segment, uint8_t first_bus,
+                                        uint8_t last_bus)
+{
+    (void)address, (void)segment, (void)first_bus, (void)last_bus;
+    return 0;
+}
 
 __attribute__((weak)) const char *cmdline_text(void)
 {

@@ -1,6 +1,7 @@
 /*
- * The world around the real guest-physical map: two CPUs, one domain, pages that are handed out once, references that
- * are counted. For tests of arch/x86_64/guest, which cannot go with fake.h: that brings its own struct arch_domain.
+ * The world around the real guest-physical map: two CPUs, one domain, pages that are handed out once,
+ * references that are counted. For tests of arch/x86_64/guest, which cannot go with fake.h: that brings its
+ * own struct arch_domain.
  */
 #ifndef FAKE_P2M_WORLD_H
 #define FAKE_P2M_WORLD_H
