@@ -43,6 +43,7 @@ HV_SRC    = $(filter-out %/offsets.c,$(call sources,$(HV_DIRS)))
 HV_OBJ    = $(call objects,hv,$(HV_SRC))
 PVH_OBJ   = $(call objects,pvh,$(call sources,$(PVH_DIRS)))
 DOM0_OBJ  = $(call objects,pvh,$(call sources,$(DOM0_DIRS)))
+FRONT_OBJ = $(call objects,pvh,$(call sources,drivers/pv/front))
 GUESTS    = $(patsubst tests/guest/%.c,$(B)/guest/%,$(wildcard tests/guest/*.c))
 
 .PHONY: all help clean format
@@ -104,10 +105,16 @@ $(B)/dom0: $(PVH_OBJ) $(DOM0_OBJ) pvh/linker.ld
 	$(call say,LD)
 	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $(PVH_OBJ) $(DOM0_OBJ)
 
-$(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) pvh/linker.ld
+$(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ)
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ) $(FRONT_OBJ)
+
+# What is measured (scripts/bench.py) is a guest like those of the tests.
+$(B)/bench/%: $(B)/pvh/tests/bench/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ) $(FRONT_OBJ)
 
 # --- unit tests: the real sources on the host -----------------------------------------------------------------------
 # A test's first lines name what it is linked with: /* sources: a.c b.c */ and, if needed, /* cflags: -DX */.
@@ -139,7 +146,16 @@ GUEST_FILES = $(CACHE)/guest/vmlinux $(CACHE)/guest/ramdisk
 $(GUEST_FILES) &: scripts/guest.sh scripts/trim-elf.py scripts/archive.sh
 	$(Q)scripts/guest.sh $(CACHE)/guest
 	@touch $(GUEST_FILES)
-$(B)/archive.cpio: $(wildcard dom0/archive/*) $(GUEST_FILES) $(FILES) scripts/archive.sh
+# The guests' root file system belongs to the kernel that is in that package.
+ROOTFS_FILES = $(addprefix $(CACHE)/rootfs/,disk.img initrd grub)
+$(CACHE)/guest/kernel.deb: | $(GUEST_FILES) ;
+$(ROOTFS_FILES) &: scripts/rootfs.sh $(CACHE)/guest/kernel.deb
+	$(Q)scripts/rootfs.sh $(CACHE)/rootfs $(CACHE)/guest
+# What guests write stays in it; without it the next one is as it was at first.
+$(B)/disk.img: | $(CACHE)/rootfs/disk.img
+	$(call say,COPY)
+	$(Q)cp --sparse=always $(CACHE)/rootfs/disk.img $@
+$(B)/archive.cpio: $(wildcard dom0/archive/*) $(GUEST_FILES) $(filter-out %/disk.img,$(ROOTFS_FILES)) $(FILES) scripts/archive.sh
 	@mkdir -p $(@D)
 	$(call say,GEN)
 	$(Q)scripts/archive.sh $@ $(filter-out scripts/%,$^)
@@ -151,30 +167,43 @@ $(B)/hospes.iso: $(B)/hospes $(B)/dom0 $(B)/archive.cpio scripts/iso.sh
 
 # --- people ----------------------------------------------------------------------------------------------------------
 # ACCEL=tcg|kvm VENDOR=amd|intel SMP=cpus MEM=MiB DOM0_MEM=size CMDLINE='more words' FIRMWARE=bios|uefi
+# DISK=virtio|ahci|nvme|none (how build/disk.img hangs on the machine) NIC=virtio|e1000e|none
+# MORE='...' more words for scripts/run.py, e.g. '--disk FILE,driver=nvme --forward 2222:22'
 ACCEL ?= tcg
 VENDOR ?= amd
 SMP ?= 1
 MEM ?= 1024
 DOM0_MEM ?= 128M
 FIRMWARE ?= bios
-RUN = scripts/run.py --build $(B) --accel $(ACCEL) --smp $(SMP) --mem $(MEM) --dom0-mem $(DOM0_MEM) --cmdline '$(CMDLINE)'
+DISK ?= virtio
+NIC ?= virtio
+MORE ?=
+RUN = scripts/run.py --build $(B) --accel $(ACCEL) --smp $(SMP) --mem $(MEM) --dom0-mem $(DOM0_MEM) --cmdline '$(CMDLINE)' --nic $(NIC)
+DISK_FILE = $(if $(filter-out none,$(DISK)),$(B)/disk.img)
+RUN_QEMU  = $(RUN) $(DISK_FILE:%=--disk %,driver=$(DISK)) $(MORE)
 
 PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build=$(B)
 
-.PHONY: unit test setup run run-bochs iso run-iso run-xen
+.PHONY: bench bench-docs unit test setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
 	@scripts/setup.sh
-run: setup all $(B)/archive.cpio ## boot in QEMU, or with VENDOR=intel in Bochs
-	@$(if $(filter tcg-intel,$(ACCEL)-$(VENDOR)),$(MAKE) --no-print-directory run-bochs,$(RUN))
+run: setup all $(B)/archive.cpio $$(DISK_FILE) ## boot in QEMU, or with VENDOR=intel in Bochs
+	@$(if $(filter tcg-intel,$(ACCEL)-$(VENDOR)),$(MAKE) --no-print-directory run-bochs,$(RUN_QEMU))
 run-bochs: setup $(B)/hospes.iso ## boot in Bochs, which is an Intel machine
 	@$(RUN) --vendor intel
 iso: setup $(B)/hospes.iso ## make build/hospes.iso for BIOS and UEFI, CD and USB stick
-run-iso: setup $(B)/hospes.iso ## boot the ISO in QEMU
-	@$(RUN) --boot iso --firmware $(FIRMWARE)
+run-iso: setup $(B)/hospes.iso $$(DISK_FILE) ## boot the ISO in QEMU
+	@$(RUN_QEMU) --boot iso --firmware $(FIRMWARE)
 unit: setup $(UNIT) $(FUZZ) ## the unit tests only
 	@$(PYTEST) tests/unit tests/fuzz
 test: setup all $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup tests
+bench: setup all $(B)/bench/ops $(B)/bench/io ## count instructions, side by side with Debian's Xen
+	@scripts/bench.py --build $(B) --cache $(CACHE) $(BENCH)
+bench-docs: ## write docs/performance.md from the last bench
+	@scripts/bench.py --build $(B) --docs docs/performance.md
+soak: setup all $(B)/archive.cpio ## disks and cards under load for a minute on each driver
+	@$(PYTEST) tests/system/soak.py
 run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen
 	@CACHE=$(CACHE)/xen DOM0=$(B)/dom0 ARCHIVE=$(B)/archive.cpio MEM=$(MEM) scripts/peer-xen.sh
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # guest.sh [CACHE]: puts an unmodified Debian guest into CACHE (build/cache/guest): `vmlinux`, the kernel of
-# Debian's linux-image-amd64 (Ubuntu: linux-image-virtual), and `ramdisk`, a busybox that ends in a shell on
-# hvc0. Does nothing when both are there.
+# Debian's linux-image-amd64 (Ubuntu: linux-image-virtual), `kernel.deb`, the package it is from, and `ramdisk`, a
+# busybox that ends in a shell on hvc0. Does nothing when all are there.
 set -euo pipefail
 [ "${1:-}" != -h ] || { sed -n '2,4s/^# \{0,1\}//p' "$0"; exit; }
 
@@ -53,6 +53,7 @@ make_kernel() {
     dpkg-deb --fsys-tarfile "$work"/linux-image-*.deb | tar -x -C "$work" --wildcards './boot/vmlinuz-*'
     unpack_bzimage "$work"/boot/vmlinuz-* > "$work/unpacked"
     "$here/trim-elf.py" "$work/unpacked" "$work/vmlinux"
+    mv "$work"/linux-image-*.deb "$cache/kernel.deb"
     mv "$work/vmlinux" "$cache/vmlinux"
 }
 
@@ -88,5 +89,5 @@ END
     mv "$work/ramdisk.gz" "$cache/ramdisk"
 }
 
-[ -e "$cache/vmlinux" ] || make_kernel
+[ -e "$cache/kernel.deb" ] && [ -e "$cache/vmlinux" ] || make_kernel
 [ "$cache/ramdisk" -nt "$0" ] || make_ramdisk

@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -22,6 +23,11 @@ AMD_CPU = ("EPYC,+svm,+npt,-monitor,-rdtscp,-rdseed,-sha-ni,-fxsr-opt,-misaligns
            "-nrip-save,-xsavec")
 COMMAND_LINE = "com1=115200,8n1 console=com1,vga"
 
+# What QEMU calls the devices. AHCI disks hang on the machine's own controller, whose port 2 is the ISO's.
+DISK_DEVICES = {"virtio": "virtio-blk-pci", "ahci": "ide-hd", "nvme": "nvme"}
+AHCI_PORTS = (0, 1, 3, 4, 5)
+NIC_DEVICES = {"virtio": "virtio-net-pci", "e1000e": "e1000e", "e1000": "e1000"}
+
 BOCHSRC = """\
 config_interface: textconfig
 display_library: rfb, options="timeout=0"
@@ -34,11 +40,17 @@ ata0-master: type=cdrom, path="{iso}", status=inserted
 boot: cdrom
 com1: enabled=1, mode=socket-client, dev=localhost:{port}
 sound: driver=dummy
-log: {work}/log
+{nic}log: {work}/log
 panic: action=fatal
 error: action=ignore
 info: action=report
 debug: action=ignore
+"""
+
+
+BOCHS_NIC = """\
+pci: enabled=1, chipset=i440fx, slot1=e1000
+e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp
 """
 
 
@@ -50,7 +62,7 @@ def arguments(argv=None):
     add("--parallel", action="store_true", help="TCG: a thread for each CPU; see docs/debugging.md for what breaks")
     add("--boot", choices=["multiboot", "pvh", "iso"], default="multiboot", help="multiboot, pvh: QEMU's -kernel; pvh: dom0 only")
     add("--firmware", choices=["bios", "uefi"], default="bios", help="what boots the ISO")
-    add("--cpu", help="another processor model of QEMU")
+    add("--cpu", help="another processor model of the emulator")
     add("--smp", type=int, default=1, metavar="CPUS")
     add("--mem", type=int, default=1024, metavar="MIB")
     add("--dom0-mem", default="128M")
@@ -59,7 +71,14 @@ def arguments(argv=None):
     add("--iso", help="default: BUILD/hospes.iso; its command line is its own")
     add("--dom0", help="dom0's kernel and its arguments; 'none': no module")
     add("--archive", help="default: BUILD/archive.cpio; 'none': no archive")
-    add("--icount", action="store_true", help="QEMU: virtual time counts instructions")
+    add("--disk", action="append", default=[], metavar="FILE[,driver=virtio|ahci|nvme][,snapshot=on][,...]",
+        help="QEMU: a disk, an image file as it is; more words are for QEMU's device; may be repeated")
+    add("--nic", action="append", default=[], metavar="virtio|e1000e|e1000|none[,...]",
+        help="a network card on the user network 10.0.2.0/24; Bochs: always an e1000; may be repeated")
+    add("--forward", action="append", default=[], metavar="PORT:GUEST-PORT",
+        help="QEMU: a TCP port of this computer that is the first card's guest's, 10.0.2.15")
+    add("--qemu", action="append", default=[], metavar="ARGUMENTS", help="more words for QEMU's command line")
+    add("--icount", action="store_true", help="QEMU: virtual time and the TSC count instructions")
     add("--once", action="store_true", help="QEMU: end at a reboot")
     add("--keep", action="store_true", help="Bochs: keep its configuration and log")
     add("--print", action="store_true", help="show the emulator's command line only")
@@ -70,18 +89,65 @@ def arguments(argv=None):
     return options
 
 
+def split_words(text):
+    """"name,key=value,..." as the name and a dictionary."""
+    name, *words = text.split(",")
+    return name, dict(word.partition("=")[::2] for word in words)
+
+
+def qemu_disks(options):
+    command, ahci_ports = [], iter(AHCI_PORTS)
+    for number, text in enumerate(options.disk):
+        path, words = split_words(text)
+        driver = words.pop("driver", "virtio")
+        if driver not in DISK_DEVICES:
+            sys.exit(f"run.py: --disk {text}: driver={driver} is none of {', '.join(DISK_DEVICES)}")
+        if not os.path.exists(path):
+            sys.exit(f"run.py: --disk {text}: there is no file {path}; truncate -s 1G {path} makes an empty one")
+        drive = f"if=none,id=disk{number},format=raw,discard=unmap,file={path}"
+        drive += "".join(f",{key}={words.pop(key)}" for key in ("snapshot", "readonly") if key in words)
+        if driver == "ahci":
+            port = next(ahci_ports, None)
+            if port is None:
+                sys.exit(f"run.py: --disk {text}: the machine has {len(AHCI_PORTS)} AHCI ports")
+            words["bus"] = f"ide.{port}"
+        if driver == "nvme":
+            words.setdefault("serial", f"disk{number}")
+        device = f"{DISK_DEVICES[driver]},drive=disk{number}"
+        command += ["-drive", drive, "-device", device + "".join(f",{key}={value}" for key, value in words.items())]
+    return command
+
+
+def qemu_nics(options):
+    command, forwards = ["-nic", "none"], options.forward
+    for number, text in enumerate(nic for nic in options.nic if nic != "none"):
+        model, words = split_words(text)
+        if model not in NIC_DEVICES:
+            sys.exit(f"run.py: --nic {text}: {model} is none of {', '.join(NIC_DEVICES)}, none")
+        ports = (forward.partition(":")[::2] for forward in forwards)
+        network = f"user,id=net{number}" + "".join(f",hostfwd=tcp:127.0.0.1:{here}-:{there}" for here, there in ports)
+        device = f"{NIC_DEVICES[model]},netdev=net{number}"
+        command += ["-netdev", network, "-device", device + "".join(f",{key}={value}" for key, value in words.items())]
+        forwards = []
+    return command
+
+
 def qemu(options):
     """QEMU's command line; the console is its standard input and output."""
     command = ["qemu-system-x86_64", "-machine", "q35", "-m", str(options.mem), "-smp", str(options.smp),
                "-display", "none", "-chardev", "stdio,id=console,mux=on,signal=off", "-serial", "chardev:console",
-               "-mon", "chardev=console", "-echr", "0x14", "-nic", "none"]
+               "-mon", "chardev=console", "-echr", "0x14"]
+    command += qemu_disks(options) + qemu_nics(options)
     single = options.accel == "tcg" and not options.parallel
     command += ["-accel", "tcg,thread=single" if single else options.accel]
-    command += ["-cpu", options.cpu or ("host" if options.accel == "kvm" else AMD_CPU)]
+    model = AMD_CPU + (",+invtsc,x-force-features=on" if options.icount else "")  # or Xen would trap RDTSC
+    command += ["-cpu", options.cpu or ("host" if options.accel == "kvm" else model)]
     if options.icount:
-        command += ["-icount", "shift=0"]
+        command += ["-icount", "shift=0,sleep=off"]
     if options.once:
         command += ["-no-reboot"]
+    for words in options.qemu:
+        command += shlex.split(words)
     if options.boot == "iso":
         if options.firmware == "uefi":
             firmware = next((path for path in OVMF if os.path.exists(path)), None)
@@ -114,11 +180,15 @@ def die_with_parent():
 
 def bochs(options):
     """Runs Bochs, whose serial port is a socket, until it ends. Ctrl-T x ends it, as it does QEMU."""
+    if options.disk:
+        sys.exit("run.py: Bochs' disks are IDE, which dom0 has no driver for; leave out --disk and take a RAM disk")
     work = tempfile.mkdtemp(prefix="hospes-bochs-")
+    nic = BOCHS_NIC if any(nic != "none" for nic in options.nic) else ""
     with socket.create_server(("localhost", 0)) as server:
         with open(f"{work}/bochsrc", "w") as config:
-            config.write(BOCHSRC.format(model="corei7_skylake_x", smp=options.smp, mem=options.mem, ips=50000000,
-                                        iso=os.path.abspath(options.iso), port=server.getsockname()[1], work=work))
+            config.write(BOCHSRC.format(model=options.cpu or "corei7_skylake_x", smp=options.smp, mem=options.mem, ips=50000000,
+                                        iso=os.path.abspath(options.iso), port=server.getsockname()[1],
+                                        nic=nic, work=work))
         with open(f"{work}/go", "w") as commands:  # Debian's Bochs starts in its debugger
             commands.write("continue\n")
         emulator = subprocess.Popen(["bochs", "-q", "-f", f"{work}/bochsrc", "-rc", f"{work}/go"], stdin=subprocess.DEVNULL,

@@ -6,12 +6,13 @@ set -euo pipefail
 
 build=(gcc binutils make nasm mawk cpio libxen-dev busybox-static xz-utils lz4 zstd)
 image=(grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools ovmf)
-tests=(qemu-system-x86 bochs python3 python3-pytest python3-pytest-xdist python3-pexpect libcmocka-dev)
+root=(debootstrap debian-archive-keyring e2fsprogs fdisk)
+tests=(qemu-system-x86 bochs bochsbios vgabios python3 python3-pytest python3-pytest-xdist python3-pexpect libcmocka-dev iperf3)
 
-installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${build[@]}" "${image[@]}" "${tests[@]}" 2>/dev/null \
+installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "${build[@]}" "${image[@]}" "${root[@]}" "${tests[@]}" 2>/dev/null \
     | sed -n 's/^ii *//p') || true
 missing=()
-for package in "${build[@]}" "${image[@]}" "${tests[@]}"; do
+for package in "${build[@]}" "${image[@]}" "${root[@]}" "${tests[@]}"; do
     grep -qxF "$package" <<< "$installed" || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
