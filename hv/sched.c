@@ -252,18 +252,19 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
     struct run_queue *rq = &cpu->run_queue;
     if (next != prev) {
         rq->chosen = next;
+        runstate_change_locked(next, RUNSTATE_running, now); /* the idle one's is the CPU's idle time */
         if (vcpu_is_idle(next)) {
             __atomic_fetch_or(&idle_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
         } else {
             dequeue_locked(cpu, next);
             next->charged = now;
-            runstate_change_locked(next, RUNSTATE_running, now);
             /* Full barrier: senders of events set pending bits, then look at this; we set this, then look at
              * the bits. */
             (void)__atomic_exchange_n(&next->running, true, __ATOMIC_SEQ_CST);
         }
         if (vcpu_is_idle(prev)) {
             __atomic_fetch_and(&idle_cpus, ~cpu_bit(cpu), __ATOMIC_SEQ_CST);
+            runstate_change_locked(prev, RUNSTATE_runnable, now);
         } else {
             uint32_t stopped = __atomic_load_n(&prev->stopped, __ATOMIC_RELAXED);
             runstate_change_locked(prev, stopped ? stopped_state(stopped) : RUNSTATE_runnable, now);

@@ -177,6 +177,21 @@ static void test_runstates_add_up(void **state)
     fake_destroy(d);
 }
 
+static void test_idle_time_is_counted(void **state)
+{
+    (void)state;
+    struct vcpu *idle = cpus[0]->idle;
+    ns_t before = vcpu_cpu_time(idle);
+    fake_advance(SECOND);
+    assert_near(vcpu_cpu_time(idle) - before, SECOND);
+
+    struct domain *d = hogs(1, SCHED_DEFAULT_WEIGHT);
+    before = vcpu_cpu_time(idle);
+    fake_advance(SECOND);
+    assert_true(vcpu_cpu_time(idle) - before < 30 * MILLISECOND);
+    fake_destroy(d);
+}
+
 static void test_idle_machine_is_silent(void **state)
 {
     (void)state;
@@ -328,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_idle_cpus_take_work, setup, teardown),
         cmocka_unit_test_setup_teardown(test_affinity, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runstates_add_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_idle_time_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_machine_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_wake_up_is_lost, setup, teardown),
     };
