@@ -195,6 +195,8 @@ const struct tool_verb builtin_verbs[] = {
     {"run", "SCRIPT", "runs the commands in a file", run_run, false, true},
     {"sleep", "SECONDS", "waits; fractions are allowed", run_sleep, false, false},
     {"free", "", "dom0's own memory", run_free, false, false},
+    {"time", "COMMAND [WORD...]", "runs a command, and says how long it took and the processors worked",
+     run_time, true, true},
     {"poweroff", "", "switches the machine off, whatever domains run", run_poweroff, false, false},
     {"restart", "", "restarts the machine, whatever domains run", run_restart, false, false},
 };

@@ -14,4 +14,7 @@ const struct tool_verb *verb_find(const char *name);
 int verb_unknown(const char *where, const char *name);
 #define VERB_UNKNOWN 127
 
+/* stopwatch.c: the verb `time`. */
+int run_time(int argc, char **argv);
+
 #endif

@@ -41,6 +41,7 @@ WRONG = [
     ("store-write", r"usage"), ("store-write /x", r"usage"), ("store-rm", r"usage"), ("store-list /nowhere", r"/nowhere"),
     ("nonsense", r"no such command"), ("creat beacon", r"did you mean create"), ("run", r"usage"), ("run nothing", r"nothing"),
     ("cat", r"usage"), ("cat nothing", r"nothing"), ("ls nothing", r"nothing"), ("sleep", r"usage"), ("sleep soon", r"usage"),
+    ("time", r"usage"), ("time nonsense", r"no such command"),
     ("echo 'open", r"(?i)quot"), ("poweroff now", r"usage"), ("restart now", r"usage"),
 ]
 
@@ -154,3 +155,8 @@ def test_debug_keys(machine):
     machine.send("\r")
     machine.wait("^dom0# ")
     assert machine.run("echo back") == "back"
+
+
+def test_time_tells_work_from_waiting(machine):
+    took, busy = map(int, re.search(r"^time: (\d+) ns, processors busy (\d+) ns", machine.run("time sleep 0.5"), re.M).groups())
+    assert took >= 500_000_000 and 0 < busy < took // 2
