@@ -20,6 +20,7 @@ struct queue {
     bool phase;
     struct nvme_command held[HELD];
     unsigned held_count;
+    uint64_t forgotten; /* submissions by their place, which were answered before they were looked at */
 };
 
 struct nvme_model model;
@@ -30,10 +31,16 @@ static struct pci_function function;
 
 /* --- completions ---------------------------------------------------------------------------------------- */
 
+/* It may use the driver's memory. */
+static bool reaches_memory(void)
+{
+    return cc & CC_EN && world.master;
+}
+
 static void post(unsigned number, uint32_t result, uint32_t sq, uint32_t status)
 {
     struct queue *q = &queue[number];
-    if (!q->completions || !world.master || !(cc & CC_EN))
+    if (!q->completions || !reaches_memory())
         return;
     q->completions[q->put] = (struct nvme_completion){
         result, 0, sq, (status & ~COMPLETION_PHASE) | (q->phase ? COMPLETION_PHASE : 0)};
@@ -54,6 +61,9 @@ void nvme_model_complete(unsigned number, uint32_t result, uint32_t sq, uint32_t
         if (q->held[i].id != (uint16_t)status)
             q->held[kept++] = q->held[i];
     q->held_count = kept;
+    for (uint32_t i = q->head; reaches_memory() && q->submissions && i != q->tail; i = (i + 1) % q->depth)
+        if (q->submissions[i].id == (uint16_t)status)
+            q->forgotten |= 1ull << i;
     post(number, result, sq, status);
 }
 
@@ -257,7 +267,11 @@ static void serve(unsigned number)
     assert((q->tail + q->depth - q->head) % q->depth < q->depth);
     while (q->head != q->tail) {
         struct nvme_command c = q->submissions[q->head];
+        bool forgotten = q->forgotten >> q->head & 1;
+        q->forgotten &= ~(1ull << q->head);
         q->head = (q->head + 1) % q->depth;
+        if (forgotten)
+            continue;
         if (number)
             model.commands++;
         if (number ? model.mute : model.mute_admin) {
@@ -278,7 +292,7 @@ static void serve(unsigned number)
 
 static void nvme_tick(void)
 {
-    if (!(cc & CC_EN) || model.fatal || world.pulled_out || !world.master)
+    if (!reaches_memory() || model.fatal || world.pulled_out)
         return;
     for (unsigned i = 0; i < QUEUES; i++) {
         struct queue *q = &queue[i];
