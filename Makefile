@@ -21,7 +21,7 @@ MAKEFLAGS += --no-builtin-rules
 # Xen's public headers are reached through build/include, so that no header of the build machine's C library is.
 GCC_INCLUDE   = $(shell $(CC) -print-file-name=include)
 COMMON_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wshadow \
-    -ffreestanding -nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/include -Ilib/include -D__XEN_TOOLS__ \
+    -Wno-missing-field-initializers -ffreestanding -nostdinc -isystem $(GCC_INCLUDE) -isystem $(B)/include -Ilib/include -D__XEN_TOOLS__ \
     -fno-strict-aliasing -fno-pic -fno-pie -fno-asynchronous-unwind-tables -fno-omit-frame-pointer \
     -fcf-protection=none -ffunction-sections -fdata-sections -mno-red-zone -mgeneral-regs-only -MMD -MP
 HV_CFLAGS     = $(COMMON_CFLAGS) -mcmodel=kernel -fstack-protector-strong -mstack-protector-guard=global \
@@ -120,7 +120,8 @@ $(B)/bench/%: $(B)/pvh/tests/bench/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
 # --- unit tests: the real sources on the host -----------------------------------------------------------------------
 # A test's first lines name what it is linked with: /* sources: a.c b.c */ and, if needed, /* cflags: -DX */.
 UNIT        = $(patsubst tests/unit/%.c,$(B)/unit/%,$(wildcard tests/unit/test_*.c))
-UNIT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -fno-strict-aliasing -fno-omit-frame-pointer -D__XEN_TOOLS__ \
+UNIT_CFLAGS = -std=gnu11 -O1 -g -Wall -Wextra -Werror -Wno-missing-field-initializers -fno-strict-aliasing \
+    -fno-omit-frame-pointer -D__XEN_TOOLS__ \
     -fsanitize=address,undefined -fno-sanitize-recover=all -DHV_DEBUG=1 -Itests/unit/fake -Ihv/include -Ipvh/include \
     -Idom0/include -Idrivers/include -Ilib/include
 unit_says   = $(shell awk '/^\/\* $(1): / { on = 1; sub(/^\/\* $(1): /, "") } \

@@ -60,6 +60,8 @@ static int copy_one(const struct gnttab_copy *op)
         return status;
     status = open_page(&dest, &op->dest, op->flags & GNTCOPY_dest_gref, false);
     if (status == GNTST_okay) {
+        perfc_incr(grant_copies);
+        perfc_add(grant_copy_bytes, op->len);
         memmove((char *)mfn_to_virt(dest.mfn) + op->dest.offset,
                 (const char *)mfn_to_virt(source.mfn) + op->source.offset, op->len);
         close_page(&dest);

@@ -3,6 +3,7 @@
  *
  * Locking: none here.
  */
+#include <hv/cpu.h>
 #include <hv/hypercall.h>
 
 static hypercall_fn *const handlers[] = {
@@ -24,12 +25,16 @@ static hypercall_fn *const handlers[] = {
     [__HYPERVISOR_domctl] = do_domctl,
 };
 
+_Static_assert(ARRAY_SIZE(handlers) <= PERFC_HYPERCALLS, "each number has its counter");
+
 int64_t hypercall(uint64_t number, uint64_t arg[6])
 {
     if (number >= ARRAY_SIZE(handlers))
         return -XEN_ENOSYS;
     /* So that a CPU which guesses wrongly about the comparison cannot be led to an address beyond the table.
      */
-    hypercall_fn *fn = handlers[index_nospec(number, ARRAY_SIZE(handlers))];
+    number = index_nospec(number, ARRAY_SIZE(handlers));
+    perfc_index(hypercalls, number);
+    hypercall_fn *fn = handlers[number];
     return fn ? fn(arg) : -XEN_ENOSYS;
 }

@@ -280,6 +280,7 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
 
 static void switch_to(struct cpu *cpu, struct vcpu *prev, struct vcpu *next)
 {
+    perfc_incr(switches);
     if (!vcpu_is_idle(prev)) {
         runstate_publish();
         arch_switch_out(prev);

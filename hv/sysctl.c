@@ -126,6 +126,11 @@ static int64_t avail_heap(struct xen_sysctl *op)
     return 0;
 }
 
+static int64_t perfc(struct xen_sysctl *op)
+{
+    return perfc_control(&op->u.perfc_op);
+}
+
 /* --- domains and scheduling ----------------------------------------------------------------------------- */
 
 static int64_t get_domain_infos(struct xen_sysctl *op)
@@ -189,6 +194,7 @@ int64_t do_sysctl(uint64_t arg[6])
         [XEN_SYSCTL_debug_keys] = debug_keys,    [XEN_SYSCTL_getcpuinfo] = get_cpu_info,
         [XEN_SYSCTL_availheap] = avail_heap,     [XEN_SYSCTL_cputopoinfo] = cpu_topology,
         [XEN_SYSCTL_numainfo] = numa_info,       [XEN_SYSCTL_cpupool_op] = cpupool,
+        [XEN_SYSCTL_perfc_op] = perfc,
     };
     struct xen_sysctl op;
 

@@ -92,6 +92,7 @@ void apic_eoi(void)
 
 void apic_send_ipi(const struct cpu *to, uint8_t vector)
 {
+    perfc_incr(ipis);
     write_icr(to->arch->apic_id, ICR_ASSERT | vector);
 }
 

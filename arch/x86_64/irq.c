@@ -3,6 +3,7 @@
  * vector; entries are changed with the source masked, so the table needs no lock. Vectors are given out and
  * taken back under irq_lock.
  */
+#include <hv/cpu.h>
 #include <hv/lock.h>
 #include <hv/printk.h>
 #include <x86/apic.h>
@@ -57,6 +58,7 @@ void irq_dispatch(uint8_t vector)
 {
     if (vector < VECTOR_DYNAMIC || vector == VECTOR_SPURIOUS)
         return; /* spurious, from the masked PIC or the APIC: these want no EOI */
+    perfc_incr(interrupts);
     const struct handler *handler = &handlers[vector - VECTOR_DYNAMIC];
     irq_fn *fn = READ_ONCE(handler->fn);
     if (fn)

@@ -32,6 +32,7 @@ const struct tool_verb tool_verbs[] = {
      true, false},
     {"network-list", "DOMAIN...", "list the network cards of domains", verb_network_list, true, false},
     {"pause", "DOMAIN", "stop a domain's CPUs", verb_pause, true, false},
+    {"perf", "[-f] [FILTER] | -r", "show how often what happened in the hypervisor", verb_perf, false, false},
     {"ramdisk-create", "NAME SIZE|FILE | NAME SIZE FILE", "make a disk in dom0's memory", verb_ramdisk_create,
      false, true},
     {"ramdisk-destroy", "NAME", "remove such a disk", verb_ramdisk_destroy, false, false},
@@ -113,10 +114,14 @@ static void print_help(const char *name, const struct option *options, size_t co
     }
 }
 
+/* A word ends with the argument, or with the = before a value. */
 static const struct option *option_by_word(const char *word, const struct option *options, size_t count)
 {
+    const char *equals = strchr(word, '=');
+    size_t length = equals ? (size_t)(equals - word) : strlen(word);
     for (size_t i = 0; i < count; i++)
-        if (options[i].word && !strcmp(options[i].word, word))
+        if (options[i].word && strlen(options[i].word) == length && !strncmp(options[i].word, word, length) &&
+            (!equals || options[i].value))
             return &options[i];
     return NULL;
 }
@@ -129,21 +134,34 @@ static const struct option *option_by_letter(char letter, const struct option *o
     return NULL;
 }
 
-enum taken { TAKEN, HELP, UNKNOWN };
+enum taken { TAKEN, TAKEN_BOTH, HELP, UNKNOWN, NO_VALUE };
 
-/* One argument that starts with a hyphen: a word, or letters in a row. */
-static enum taken take_one(const char *argument, const struct option *options, size_t count)
+/* The value of an option: the rest of its argument, if there is one, or else the next argument. */
+static enum taken take_value(const struct option *option, const char *rest, const char *next)
+{
+    *option->value = rest ? rest : next;
+    return rest ? TAKEN : next ? TAKEN_BOTH : NO_VALUE;
+}
+
+/* One argument that starts with a hyphen: a word, or letters in a row; next is the one behind it, or NULL. */
+static enum taken take_one(const char *argument, const char *next, const struct option *options, size_t count)
 {
     if (argument[1] == '-') {
         const struct option *option = option_by_word(argument + 2, options, count);
-        if (option)
-            *option->set = true;
-        return option ? TAKEN : strcmp(argument, "--help") ? UNKNOWN : HELP;
+        const char *equals = strchr(argument, '=');
+        if (!option)
+            return strcmp(argument, "--help") ? UNKNOWN : HELP;
+        if (option->value)
+            return take_value(option, equals ? equals + 1 : NULL, next);
+        *option->set = true;
+        return TAKEN;
     }
     for (const char *letter = argument + 1; *letter; letter++) {
         const struct option *option = option_by_letter(*letter, options, count);
         if (!option)
             return *letter == 'h' ? HELP : UNKNOWN;
+        if (option->value)
+            return take_value(option, letter[1] ? letter + 1 : NULL, next);
         *option->set = true;
     }
     return TAKEN;
@@ -164,14 +182,17 @@ int take_options(int argc, char **argv, const struct option *options, size_t cou
             ended = true;
             continue;
         }
-        enum taken taken = take_one(argv[i], options, count);
-        if (taken == TAKEN)
+        enum taken taken = take_one(argv[i], argv[i + 1], options, count);
+        if (taken == TAKEN || taken == TAKEN_BOTH) {
+            i += taken == TAKEN_BOTH;
             continue;
+        }
         if (taken == HELP) {
             print_help(argv[0], options, count);
             *status = DONE;
         } else {
-            print("%s: unknown option %s; ", argv[0], argv[i]);
+            print(taken == UNKNOWN ? "%s: unknown option %s; " : "%s: %s: its value is missing; ", argv[0],
+                  argv[i]);
             print_usage(argv[0]);
         }
         return -1;

@@ -32,6 +32,8 @@ int verb_uptime(int argc, char **argv);
 /* verb_host.c */
 int verb_info(int argc, char **argv);
 int verb_dmesg(int argc, char **argv);
+/* verb_perf.c */
+int verb_perf(int argc, char **argv);
 /* verb_device.c */
 int verb_block_list(int argc, char **argv);
 int verb_block_attach(int argc, char **argv);
@@ -59,6 +61,7 @@ struct option {
     const char *word; /* without the hyphens; NULL: none */
     bool *set;        /* becomes true when it is given */
     const char *help;
+    const char **value; /* instead of set: becomes what follows, as in -dX, -d X, --delay=X or --delay X */
 };
 
 /*

@@ -92,6 +92,53 @@ static void test_system(void)
     EXPECT(control(9999, 0) < 0);
 }
 
+/* The values of the counter of that name, summed up; 0 when there is none. */
+static uint64_t counter(const char *name)
+{
+    static xen_sysctl_perfc_desc_t desc[64];
+    static xen_sysctl_perfc_val_t value[64 * 64];
+    uint64_t sum = 0;
+    unsigned first = 0;
+    memset(&sysctl, 0, sizeof(sysctl));
+    sysctl.u.perfc_op.cmd = XEN_SYSCTL_PERFCOP_query;
+    EXPECT_EQ(system_control(XEN_SYSCTL_perfc_op), 0); /* sizes only */
+    const struct xen_sysctl_perfc_op *op = &sysctl.u.perfc_op;
+    if (!EXPECT(op->nr_counters <= ARRAY_SIZE(desc) && op->nr_vals <= ARRAY_SIZE(value)))
+        return 0;
+    set_xen_guest_handle(sysctl.u.perfc_op.desc, desc);
+    set_xen_guest_handle(sysctl.u.perfc_op.val, value);
+    EXPECT_EQ(system_control(XEN_SYSCTL_perfc_op), 0);
+    for (unsigned i = 0; i < op->nr_counters; first += desc[i++].nr_vals)
+        for (unsigned k = 0; k < desc[i].nr_vals && !strcmp(desc[i].name, name); k++)
+            sum += value[first + k];
+    return sum;
+}
+
+static void test_counters(void)
+{
+    uint32_t a, b, c, d;
+    uint64_t cpuids = counter("exits: CPUID"), hypercalls = counter("hypercalls");
+    EXPECT(cpuids > 0 && hypercalls > 0);
+    for (unsigned i = 0; i < 100; i++)
+        asm volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "0"(0), "2"(0));
+    EXPECT_EQ(counter("exits: CPUID") - cpuids, 100);
+    EXPECT_EQ(counter("hypercalls") - hypercalls, 4); /* two for each reading */
+
+    static const uint32_t bad[] = {0, 3, ~0u};
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        sysctl.u.perfc_op.cmd = bad[i];
+        EXPECT_EQ(system_control(XEN_SYSCTL_perfc_op), -XEN_EINVAL);
+    }
+    sysctl.u.perfc_op.cmd = XEN_SYSCTL_PERFCOP_reset;
+    set_xen_guest_handle(sysctl.u.perfc_op.val, (xen_sysctl_perfc_val_t *)BAD_POINTER);
+    EXPECT_EQ(system_control(XEN_SYSCTL_perfc_op), -XEN_EFAULT);
+    EXPECT(counter("exits: CPUID") >= cpuids + 100); /* a reset that fails resets nothing */
+    memset(&sysctl, 0, sizeof(sysctl));
+    sysctl.u.perfc_op.cmd = XEN_SYSCTL_PERFCOP_reset;
+    EXPECT_EQ(system_control(XEN_SYSCTL_perfc_op), 0);
+    EXPECT_EQ(counter("exits: CPUID"), 0);
+}
+
 static domid_t create(void)
 {
     memset(&domctl, 0, sizeof(domctl));
@@ -224,6 +271,7 @@ static void test_as_dom0(void)
     EXPECT_EQ(event_init(), 0);
     at = memory_reserve_space(PAGE_SIZE);
     test_system();
+    test_counters();
     test_create_refusals();
     test_life(); /* what is set up once for all is there afterwards */
     uint64_t before =

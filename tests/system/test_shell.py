@@ -36,7 +36,8 @@ WRONG = [
     ("domid", r"usage"), ("domid nobody", r"nobody"), ("domname", r"usage"), ("domname 77", r"77"), ("domname x", r"x"),
     ("mem-max", r"usage"), ("mem-max nobody 10", r"nobody"), ("mem-max 0 much", r"much"),
     ("vcpu-list nobody", r"nobody"), ("uptime nobody", r"nobody"), ("list nobody", r"nobody"), ("list -z", r"-z|usage"),
-    ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("help nonsense", r"nonsense"),
+    ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("perf -z", r"-z|usage"), ("perf -r -f", r"-r"), ("perf nonsense", r"nonsense"),
+    ("help nonsense", r"nonsense"),
     ("store-ls /nowhere", r"/nowhere"), ("store-read", r"usage"), ("store-read /nowhere", r"/nowhere"),
     ("store-write", r"usage"), ("store-write /x", r"usage"), ("store-rm", r"usage"), ("store-list /nowhere", r"/nowhere"),
     ("nonsense", r"no such command"), ("creat beacon", r"did you mean create"), ("run", r"usage"), ("run nothing", r"nothing"),
@@ -104,6 +105,23 @@ def test_life_of_a_domain(machine):
     machine.send("\x1d")
     machine.wait("^dom0# ")
     machine.run("destroy lantern", timeout=20)
+
+
+def test_counters(machine):
+    def total(name):
+        return int(re.search(rf"^{name} +T= *(\d+)$", machine.run(f"perf {name.split()[-1]}"), re.M)[1])
+
+    machine.run("perf -r")
+    machine.run("create beacon", timeout=20)
+    machine.run("destroy beacon", timeout=20)
+    for name in ("exits: hypercall", "hypercalls", "context switches", "event upcalls injected", "p2m flushes"):
+        assert 0 < total(name) < 1e6, name
+    output = machine.run("perf --full hypercalls")
+    values = dict(re.findall(r"^    (\S+) +(\d+)$", output, re.M))
+    assert int(values["domctl"]) > 5 and int(values["memory_op"]) > 5 and int(values["sysctl"]) > 5
+    assert len(machine.run("perf").splitlines()) > 25
+    machine.run("perf -r")
+    assert total("exits: triple fault") == 0
 
 
 def test_console_of_the_dead(machine):

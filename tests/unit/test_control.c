@@ -1,4 +1,4 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/hvm_op.c hv/platform_op.c hv/vcpu_op.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/perfc.c hv/hvm_op.c hv/platform_op.c hv/vcpu_op.c */
 /* cflags: -pthread */
 /* The toolstack's side: domctl, sysctl, HVM parameters; the life of a domain from its creation to its last
  * page. */

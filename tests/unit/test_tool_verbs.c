@@ -81,6 +81,89 @@ static void every_verb_with_wrong_arguments(void **state)
     }
 }
 
+static void options_with_values(void **state)
+{
+    (void)state;
+    const char *delay, *word;
+    bool flag;
+    const struct option options[] = {{'d', "delay", NULL, "how long", &delay},
+                                     {'f', "flag", &flag, "a flag"},
+                                     {0, "word", NULL, "a word", &word}};
+    static const struct {
+        char *argv[6];
+        int operands;
+        const char *delay, *word;
+        bool flag;
+    } lines[] = {
+        {{"v", "-d", "5", "x"}, 1, "5", NULL, false},
+        {{"v", "-d5", "x"}, 1, "5", NULL, false},
+        {{"v", "-fd", "-5", "x"}, 1, "-5", NULL, true},
+        {{"v", "x", "--delay=", "--flag"}, 1, "", NULL, true},
+        {{"v", "--delay", "--flag", "y"}, 1, "--flag", NULL, false},
+        {{"v", "--word=a=b", "x", "-d", "1"}, 1, "1", "a=b", false},
+        {{"v", "-d"}, -1},
+        {{"v", "--word"}, -1},
+        {{"v", "--flag=1", "x"}, -1},
+        {{"v", "--delays=1", "x"}, -1},
+        {{"v", "--del=1", "x"}, -1},
+    };
+    set_up();
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char *argv[6];
+        int argc = 0, status;
+        memcpy(argv, lines[i].argv, sizeof argv);
+        while (argv[argc])
+            argc++;
+        delay = word = NULL;
+        flag = false;
+        assert_int_equal(take_options(argc, argv, options, 3, 0, -1, &status), lines[i].operands);
+        if (lines[i].operands < 0) {
+            assert_int_equal(status, USAGE);
+            continue;
+        }
+        assert_true(delay && !strcmp(delay, lines[i].delay));
+        assert_true(lines[i].word ? word && !strcmp(word, lines[i].word) : !word);
+        assert_int_equal(flag, lines[i].flag);
+    }
+}
+
+static void counters(void **state)
+{
+    (void)state;
+    set_up();
+    world.counted[0] = 7;
+    world.counted[1] = 30;
+    world.counted[2 + __HYPERVISOR_sched_op] = 5;
+    world.counted[2 + 63] = 6;
+    expect("perf", DONE,
+           "exits: CPUID                        T=        37\n"
+           "hypercalls                          T=        11\n");
+    expect("perf -f", DONE,
+           "exits: CPUID                        T=        37\n"
+           "    [00]                                       7\n"
+           "    [01]                                      30\n"
+           "hypercalls                          T=        11\n"
+           "    sched_op                                   5\n"
+           "    [63]                                       6\n");
+    run("perf calls");
+    assert_string_equal(world.printed, "hypercalls                          T=        11\n");
+    expect("perf nothing", FAILED, "perf: no counter has nothing in its name: perf alone shows all\n");
+    expect("perf -r calls", USAGE, "perf: -r sets all counters to zero and shows none of them\n");
+    assert_int_equal(world.counted[0], 7);
+    run("perf --reset");
+    assert_string_equal(world.printed, "");
+    expect("perf", DONE, "hypercalls                          T=         0\n");
+    world.no_counters = 1;
+    expect("perf", FAILED, "perf: this hypervisor was built without performance counters\n");
+    expect("perf -r", FAILED, "perf: this hypervisor was built without performance counters\n");
+    world.no_counters = 0;
+    for (int i = 1; i <= 4; i++) { /* two calls and two allocations */
+        world.calls = 0;
+        world.fail_at = i;
+        assert_int_equal(run("perf"), FAILED);
+    }
+}
+
 static void a_domain_s_life(void **state)
 {
     (void)state;
@@ -154,6 +237,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_verb_with_wrong_arguments),
+        cmocka_unit_test(options_with_values),
+        cmocka_unit_test(counters),
         cmocka_unit_test(a_domain_s_life),
         cmocka_unit_test(dry_run),
         cmocka_unit_test(the_store),

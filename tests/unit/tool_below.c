@@ -331,6 +331,22 @@ static long do_domctl(struct xen_domctl *op)
     }
 }
 
+static long do_perfc(struct xen_sysctl_perfc_op *op)
+{
+    static const xen_sysctl_perfc_desc_t desc[] = {{"exits: CPUID", 2}, {"hypercalls", 64}};
+    if (world.no_counters)
+        return -XEN_ENOSYS;
+    op->nr_counters = 2;
+    op->nr_vals = sizeof world.counted / sizeof world.counted[0];
+    if (op->desc.p)
+        memcpy(op->desc.p, desc, sizeof desc);
+    if (op->val.p)
+        memcpy(op->val.p, world.counted, sizeof world.counted);
+    if (op->cmd == XEN_SYSCTL_PERFCOP_reset)
+        memset(world.counted, 0, sizeof world.counted);
+    return 0;
+}
+
 static long do_sysctl(struct xen_sysctl *op)
 {
     assert(op->interface_version == 0x15);
@@ -340,6 +356,8 @@ static long do_sysctl(struct xen_sysctl *op)
         op->u.physinfo.nr_cpus = 1;
         return 0;
     }
+    if (op->cmd == XEN_SYSCTL_perfc_op)
+        return do_perfc(&op->u.perfc_op);
     if (op->cmd != XEN_SYSCTL_getdomaininfolist)
         return -XEN_ENOSYS;
     op->u.getdomaininfolist.num_domains = 0;

@@ -23,6 +23,8 @@ struct world {
     int no_back_ends;       /* nobody serves devices */
     const char *refusal;    /* what back ends write when they refuse a device; NULL: they take it */
     int interrupted;
+    int no_counters;          /* the hypervisor has none */
+    uint32_t counted[2 + 64]; /* exits of two CPUs, hypercalls by number */
     char printed[65536];
 };
 extern struct world world;

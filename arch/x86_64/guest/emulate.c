@@ -40,11 +40,13 @@ static bool apic_covers(const struct vcpu *v, gpa_t gpa)
 static uint64_t apic_read(struct vcpu *v, gpa_t gpa, unsigned size)
 {
     (void)size;
+    perfc_incr(apic_accesses);
     return gpa.v & 0xc ? 0 : vlapic_read(v, gpa.v & ~PAGE_MASK & ~3ull) >> 8 * (gpa.v & 3);
 }
 
 static void apic_write(struct vcpu *v, gpa_t gpa, unsigned size, uint64_t value)
 {
+    perfc_incr(apic_accesses);
     if (!(gpa.v & 0xf) && size >= 4)
         vlapic_write(v, gpa.v & ~PAGE_MASK, (uint32_t)value);
 }

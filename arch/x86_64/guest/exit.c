@@ -5,6 +5,7 @@
  * interrupt and its window) allocate nothing and take no lock here.
  */
 #include <hv/arch/vcpu.h>
+#include <hv/cpu.h>
 #include <hv/hypercall.h>
 #include <hv/printk.h>
 #include <x86/asm.h>
@@ -192,9 +193,14 @@ static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
     }
 }
 
+#define COUNTED_AS(name, text) _Static_assert(PERFC_EXIT_##name == (int)EXIT_##name, "hv/perfc.h");
+PERFC_EXITS(COUNTED_AS)
+
 void exit_dispatch(struct vcpu *v, const struct vmexit *exit)
 {
-    switch (exit->reason) {
+    enum exit_reason reason = exit->reason;
+    this_cpu_count(reason, 1);
+    switch (reason) {
     case EXIT_HYPERCALL:
         exit_hypercall(v, exit);
         break;

@@ -8,6 +8,7 @@
  * Locking: none. Other CPUs only set flags (upcall pending, the APIC's request bits, nmi_pending) and kick.
  */
 #include <hv/arch/vcpu.h>
+#include <hv/cpu.h>
 #include <hv/evtchn.h>
 #include <x86/msr.h>
 #include <x86/traps.h>
@@ -36,9 +37,13 @@ static bool inject_one(struct vcpu *v, bool callback, int vector)
     }
     if (!vendor->interruptible(v, false))
         return false;
+    perfc_incr(injected);
     if (callback) {
+        perfc_incr(upcalls);
         vendor->inject(v, EVENT_INTERRUPT, v->domain->arch->callback_vector, false, 0);
     } else {
+        if (vector == a->upcall_vector)
+            perfc_incr(upcalls);
         vlapic_accept(v, (uint8_t)vector);
         vendor->inject(v, EVENT_INTERRUPT, (uint8_t)vector, false, 0);
     }

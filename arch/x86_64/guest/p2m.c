@@ -279,6 +279,7 @@ void p2m_flush(struct domain *d)
 {
     struct cpu *self = this_cpu();
 
+    perfc_incr(p2m_flushes);
     __atomic_fetch_add(&d->arch->tlb_epoch, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpus[i];

@@ -43,6 +43,7 @@ static void enter(struct vcpu *v, struct vmexit *exit)
     uint64_t epoch = d->arch->tlb_epoch;
     if (unlikely(a->tlb_seen != epoch)) {
         a->tlb_seen = epoch;
+        perfc_incr(tlb_flushes);
         vendor->flush_tlb(v);
     }
     leaks_close();

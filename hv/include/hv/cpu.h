@@ -7,6 +7,7 @@
 #ifndef HV_CPU_H
 #define HV_CPU_H
 
+#include <hv/perfc.h>
 #include <hv/sched.h>
 #include <hv/timer.h>
 #include <hv/types.h>
@@ -44,9 +45,13 @@ struct cpu {
     uint64_t rcu_seen;   /* last grace period this CPU passed through (hv/rcu.c) */
     uint64_t locks_held; /* debug builds: two bits per enum lock_level, how many of it are held */
     struct arch_cpu *arch;
+
+    uint32_t perfc[PERFC_SLOTS];       /* written by this CPU only */
+    uint32_t perfc_reset[PERFC_SLOTS]; /* what they were at the last reset */
 };
 
-/* The CPU this code runs on. Stable: nothing moves code to another CPU. Defined by the arch header. */
+/* The CPU this code runs on (stable: nothing moves code to another CPU), and its counters (hv/perfc.h).
+ * Defined by the arch header. */
 #include <hv/arch/this_cpu.h>
 
 #define current (this_cpu()->current_vcpu)

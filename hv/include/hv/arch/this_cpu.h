@@ -1,4 +1,5 @@
-/* this_cpu(): x86-64 keeps the CPU's struct in GS. Included by hv/cpu.h after struct cpu. */
+/* this_cpu() and this_cpu_count(): x86-64 keeps the CPU's struct in GS. Included by hv/cpu.h after struct
+ * cpu. */
 #ifndef HV_ARCH_THIS_CPU_H
 #define HV_ARCH_THIS_CPU_H
 
@@ -7,6 +8,12 @@ static inline struct cpu *this_cpu(void)
     struct cpu *cpu;
     asm("mov %%gs:0, %0" : "=r"(cpu));
     return cpu;
+}
+
+/* Adds to a counter of this CPU, in one instruction. */
+static inline void this_cpu_count(uint64_t slot, uint32_t by)
+{
+    ((struct cpu __seg_gs *)0)->perfc[slot] += by;
 }
 
 static inline void cpu_relax(void)

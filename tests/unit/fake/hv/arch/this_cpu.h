@@ -10,6 +10,11 @@ static inline struct cpu *this_cpu(void)
     return fake_this_cpu;
 }
 
+static inline void this_cpu_count(uint64_t slot, uint32_t by)
+{
+    fake_this_cpu->perfc[slot] += by;
+}
+
 void cpu_relax(void);
 
 #endif
