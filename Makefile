@@ -186,7 +186,7 @@ RUN_QEMU  = $(RUN) $(DISK_FILE:%=--disk %,driver=$(DISK)) $(MORE)
 
 PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build=$(B)
 
-.PHONY: bench bench-docs unit test setup run run-bochs iso run-iso run-xen
+.PHONY: bench bench-docs bench-profile unit test setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
 	@scripts/setup.sh
 run: setup all $(B)/archive.cpio $$(DISK_FILE) ## boot in QEMU, or with VENDOR=intel in Bochs
@@ -202,6 +202,8 @@ test: setup all $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup tests
 bench: setup all $(B)/bench/ops $(B)/bench/io ## count instructions, side by side with Debian's Xen
 	@scripts/bench.py --build $(B) --cache $(CACHE) $(BENCH)
+bench-profile: setup all $(B)/bench/ops ## show which functions the instructions of OP=event_pending go to
+	@scripts/bench_profile.py --build $(B) $(if $(OP),$(OP),event_pending) $(BENCH)
 bench-docs: ## write docs/performance.md from the last bench
 	@scripts/bench.py --build $(B) --docs docs/performance.md
 soak: setup all $(B)/archive.cpio ## disks and cards under load for a minute on each driver
