@@ -14,9 +14,12 @@ static uint64_t bit(evtchn_port_t port)
     return 1ull << port % WORD_BITS;
 }
 
+/* A domain that has no vCPU yet has unmasked nothing either: it finds the pending bit when it does. */
 static void select_word(struct domain *d, const struct evtchn *chn)
 {
-    struct vcpu *v = d->vcpu[READ_ONCE(chn->vcpu)];
+    struct vcpu *v = __atomic_load_n(&d->vcpu[READ_ONCE(chn->vcpu)], __ATOMIC_ACQUIRE);
+    if (!v)
+        return;
     struct vcpu_info *info = __atomic_load_n(&v->info, __ATOMIC_ACQUIRE);
     uint64_t word = 1ull << chn->port / WORD_BITS;
     if (!(__atomic_fetch_or(&info->evtchn_pending_sel, word, __ATOMIC_SEQ_CST) & word))

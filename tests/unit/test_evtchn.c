@@ -253,6 +253,27 @@ static void test_send_2l(void **state)
     assert_int_equal(OP(a, set_priority, &priority), -XEN_ENOSYS);
 }
 
+/* The toolstack is still making the other domain: its first vCPU finds the event when there is one. */
+static void test_send_to_a_domain_without_vcpus(void **state)
+{
+    struct domain *young;
+    (void)state;
+    assert_int_equal(domain_create(DOMID_INVALID, b->config, false, &young), 0);
+    int64_t remote = evtchn_alloc_unbound(young, a->id);
+    int64_t port = bind(a, young, remote);
+    assert_true(remote > 0 && port > 0);
+    assert_int_equal(SEND(a, port), 0);
+    assert_true(pending_2l(young, remote));
+
+    assert_int_equal(vcpu_create(young, 0), 0);
+    assert_int_equal(SEND(a, port), 0);
+    assert_int_equal(young->vcpu[0]->info->evtchn_upcall_pending, 0);
+    young->shared_info->evtchn_mask[0] = ~0ul;
+    assert_int_equal(UNMASK(young, remote), 0);
+    assert_int_equal(young->vcpu[0]->info->evtchn_upcall_pending, 1);
+    fake_destroy(young);
+}
+
 static void test_virqs(void **state)
 {
     (void)state;
@@ -641,6 +662,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_argument_at_the_end_of_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_of_a_pair, setup, teardown),
         cmocka_unit_test_setup_teardown(test_send_2l, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_send_to_a_domain_without_vcpus, setup, teardown),
         cmocka_unit_test_setup_teardown(test_virqs, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fifo_order, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fifo_queue_change, setup, teardown),
