@@ -48,6 +48,10 @@ GUESTS    = $(patsubst tests/guest/%.c,$(B)/guest/%,$(wildcard tests/guest/*.c))
 
 .PHONY: all help clean format
 all: $(B)/hospes $(B)/hospes32 $(B)/dom0 $(GUESTS)
+# The same hypervisor with its checks of locks and ownership, for the tests that put it under stress.
+.PHONY: debug
+debug:
+	@$(MAKE) --no-print-directory B=$(B)/debug DEBUG=1 $(B)/debug/hospes $(B)/debug/hospes32
 
 $(B)/include/xen:
 	@test -e /usr/include/xen/xen.h || { echo "Xen's public headers are missing: apt-get install libxen-dev"; exit 1; }
@@ -186,7 +190,7 @@ RUN_QEMU  = $(RUN) $(DISK_FILE:%=--disk %,driver=$(DISK)) $(MORE)
 
 PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build=$(B)
 
-.PHONY: bench bench-docs bench-profile unit test setup run run-bochs iso run-iso run-xen
+.PHONY: bench bench-docs bench-profile unit test stress soak setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
 	@scripts/setup.sh
 run: setup all $(B)/archive.cpio $$(DISK_FILE) ## boot in QEMU, or with VENDOR=intel in Bochs
@@ -198,7 +202,7 @@ run-iso: setup $(B)/hospes.iso $$(DISK_FILE) ## boot the ISO in QEMU
 	@$(RUN_QEMU) --boot iso --firmware $(FIRMWARE)
 unit: setup $(UNIT) $(FUZZ) ## the unit tests only
 	@$(PYTEST) tests/unit tests/fuzz
-test: setup all $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
+test: setup all debug $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup tests
 bench: setup all $(B)/bench/ops $(B)/bench/io ## count instructions, side by side with Debian's Xen
 	@scripts/bench.py --build $(B) --cache $(CACHE) $(BENCH)
@@ -206,6 +210,8 @@ bench-profile: setup all $(B)/bench/ops ## show which functions the instructions
 	@scripts/bench_profile.py --build $(B) $(if $(OP),$(OP),event_pending) $(BENCH)
 bench-docs: ## write docs/performance.md from the last bench
 	@scripts/bench.py --build $(B) --docs docs/performance.md
+stress: setup all debug ## random control operations against each other for SECONDS=300, from SEED=number
+	@SECONDS=$(or $(SECONDS),300) SEED=$(SEED) $(PYTEST) -s tests/system/test_stress.py
 soak: setup all $(B)/archive.cpio ## disks and cards under load for a minute on each driver
 	@$(PYTEST) tests/system/soak.py
 run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen

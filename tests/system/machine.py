@@ -67,17 +67,19 @@ class Failed(AssertionError):
 
 
 class Machine:
-    """modules: dom0's kernel with its arguments, then the archive; None for the built-in ones, [] for none."""
+    """modules: dom0's kernel with its arguments, then the archive; None for the built-in ones, [] for none.
+    debug: with the hypervisor that checks its locks and assertions."""
 
     def __init__(self, vendor="amd", modules=None, boot="multiboot", firmware="bios", smp=1, mem=1024,
-                 dom0_mem="128M", cmdline="", options=()):
+                 dom0_mem="128M", cmdline="", options=(), debug=False):
         self.vendor = vendor
+        self.build = built("debug") if debug else os.path.join(ROOT, BUILD)  # where the hypervisor is
         self.log = ""  # all that the console said
         self.unread = ""  # the end of it that no wait has passed yet
         self.work = tempfile.TemporaryDirectory(prefix="hospes-test-")
         if modules is None:
             modules = [built("dom0"), built("archive.cpio")]
-        command = [os.path.join(ROOT, "scripts/run.py"), "--build", os.path.join(ROOT, BUILD), "--vendor", vendor,
+        command = [os.path.join(ROOT, "scripts/run.py"), "--build", self.build, "--vendor", vendor,
                    "--smp", str(smp), "--mem", str(mem), "--dom0-mem", dom0_mem, "--cmdline", cmdline, *options]
         if vendor == "intel" or boot == "iso":
             command += ["--boot", "iso", "--firmware", firmware, "--iso", self.iso(modules, dom0_mem, cmdline)]
@@ -93,7 +95,7 @@ class Machine:
     def iso(self, modules, dom0_mem, cmdline):
         path = os.path.join(self.work.name, "hospes.iso")
         subprocess.run([os.path.join(ROOT, "scripts/iso.sh"), path,
-                        f"com1=115200,8n1 console=com1,vga dom0_mem={dom0_mem} {cmdline}", built("hospes"), *modules],
+                        f"com1=115200,8n1 console=com1,vga dom0_mem={dom0_mem} {cmdline}", f"{self.build}/hospes", *modules],
                        check=True, stdin=subprocess.DEVNULL)
         return path
 
