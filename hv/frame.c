@@ -5,8 +5,10 @@
  * touched last, so that it is left for devices which can address no more. Lists are linked by frame number, 0
  * is their end: frame 0 is never handed out.
  *
- * A free frame remembers its last owner. It is scrubbed on allocation unless its new owner is the same
- * domain, which has to be the only one that ever had this id (domain->first_of_id).
+ * A frame is scrubbed on allocation unless it is FRAME_CLEAN, all zeroes already, or its new owner is its
+ * last one, which has to be the only domain that ever had this id (domain->first_of_id). A domain's frame
+ * that was scrubbed stays clean until the p2m says that somebody may have written to it (frames_dirty);
+ * frames of the hypervisor and of the domain that drives devices are never clean.
  *
  * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever
  * took it. The owner of a frame in use does not change; whoever is not sure that it is in use takes a
@@ -176,7 +178,7 @@ static uint64_t make_word(uint32_t refs, domid_t owner, uint8_t flags)
     return f.word;
 }
 
-/* Puts a block that was taken into use, one reference for each frame. */
+/* Puts a block that was taken into use, one reference for each frame; none of them counts as clean. */
 static void own(uint64_t mfn, uint64_t count, domid_t owner, uint8_t flags)
 {
     uint64_t word = make_word(1, owner, FRAME_RAM | flags);
@@ -185,11 +187,37 @@ static void own(uint64_t mfn, uint64_t count, domid_t owner, uint8_t flags)
         __atomic_store_n(&frame_table[i].word, word, __ATOMIC_RELEASE);
 }
 
-static void scrub(uint64_t mfn, uint64_t count, const struct domain *d)
+static void check_clean(uint64_t mfn)
 {
-    for (uint64_t i = mfn; i < mfn + count; i++)
-        if (!d->first_of_id || frame_table[i].owner != d->id)
-            memset(mfn_to_virt(MFN(i)), 0, PAGE_SIZE);
+    const uint64_t *word = mfn_to_virt(MFN(mfn));
+
+    for (unsigned i = 0; HV_DEBUG && i < PAGE_SIZE / sizeof *word; i++)
+        if (word[i])
+            panic("frame %#lx, last of d%u, is not clean at %#lx", mfn, frame_table[mfn].owner,
+                  i * sizeof *word);
+}
+
+static void clear(uint64_t mfn)
+{
+    if (frame_table[mfn].flags & FRAME_CLEAN)
+        check_clean(mfn);
+    else
+        memset(mfn_to_virt(MFN(mfn)), 0, PAGE_SIZE);
+}
+
+/* own() for d, which may read them now. */
+static void own_scrubbed(uint64_t mfn, uint64_t count, const struct domain *d)
+{
+    uint64_t old_data = make_word(1, d->id, FRAME_RAM);
+    uint64_t scrubbed = make_word(1, d->id, FRAME_RAM | (d->privileged ? 0 : FRAME_CLEAN));
+
+    for (uint64_t i = mfn; i < mfn + count; i++) {
+        struct frame *f = &frame_table[i];
+        bool its_own = d->first_of_id && f->owner == d->id && !(f->flags & FRAME_CLEAN);
+        if (!its_own)
+            clear(i);
+        __atomic_store_n(&f->word, its_own ? old_data : scrubbed, __ATOMIC_RELEASE);
+    }
 }
 
 /* Adds to d's total; a domain that owns frames holds a reference to itself. */
@@ -227,9 +255,10 @@ mfn_t frame_alloc(struct domain *d, unsigned order, unsigned flags)
         uncount_pages(d, 1ull << order);
         return INVALID_MFN;
     }
-    if (!(flags & ALLOC_NO_SCRUB))
-        scrub(mfn, 1ull << order, d);
-    own(mfn, 1ull << order, d->id, 0);
+    if (flags & ALLOC_NO_SCRUB)
+        own(mfn, 1ull << order, d->id, 0);
+    else
+        own_scrubbed(mfn, 1ull << order, d);
     return MFN(mfn);
 }
 
@@ -303,6 +332,51 @@ void frame_put(mfn_t mfn)
         release(mfn);
 }
 
+/* Frames of a run that nobody has a reference to any more. */
+static void give_back_run(uint64_t mfn, uint64_t end)
+{
+    if (mfn == end)
+        return;
+    spin_lock(&lock);
+    give_back_range_locked(mfn, end);
+    spin_unlock(&lock);
+}
+
+void frames_put(mfn_t first, uint64_t count)
+{
+    uint64_t run = first.v, end = first.v + count, freed = 0;
+    domid_t owner = frame_table[first.v].owner;
+
+    for (uint64_t mfn = first.v; mfn < end; mfn++) {
+        struct frame *f = &frame_table[mfn];
+        ASSERT(f->refs != 0 && f->owner == owner && !(f->flags & FRAME_UNCOUNTED));
+        if (likely(__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0))
+            continue;
+        give_back_run(run, mfn);
+        freed += mfn - run;
+        run = mfn + 1;
+    }
+    give_back_run(run, end);
+    freed += end - run;
+    if (freed)
+        uncount_pages(domain_find(owner), freed);
+}
+
+bool frames_clean(mfn_t first, uint64_t count)
+{
+    for (uint64_t mfn = first.v; mfn < first.v + count; mfn++)
+        if (!(frame_table[mfn].flags & FRAME_CLEAN))
+            return false;
+    return true;
+}
+
+void frames_dirty(mfn_t first, uint64_t count)
+{
+    for (uint64_t mfn = first.v; mfn < first.v + count; mfn++)
+        if (frame_table[mfn].flags & FRAME_CLEAN)
+            __atomic_fetch_and(&frame_table[mfn].flags, (uint8_t)~FRAME_CLEAN, __ATOMIC_RELAXED);
+}
+
 domid_t frame_owner(mfn_t mfn)
 {
     if (mfn.v >= frame_limit)
@@ -319,8 +393,10 @@ void *page_alloc(unsigned order)
     uint64_t mfn = take(order, ALLOC_ANY);
     if (!mfn)
         return NULL;
+    for (uint64_t i = mfn; i < mfn + (1ull << order); i++)
+        clear(i);
     own(mfn, 1ull << order, OWNER_HYPERVISOR, FRAME_UNCOUNTED);
-    return memset(mfn_to_virt(MFN(mfn)), 0, PAGE_SIZE << order);
+    return mfn_to_virt(MFN(mfn));
 }
 
 void page_free(void *p, unsigned order)
@@ -340,9 +416,9 @@ void *page_alloc_shared(struct domain *d)
     uint64_t mfn = take(0, ALLOC_ANY);
     if (!mfn)
         return NULL;
-    void *p = memset(mfn_to_virt(MFN(mfn)), 0, PAGE_SIZE);
+    clear(mfn);
     own(mfn, 1, d->id, FRAME_UNCOUNTED);
-    return p;
+    return mfn_to_virt(MFN(mfn));
 }
 
 void page_free_shared(void *p)

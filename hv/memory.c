@@ -55,8 +55,7 @@ static bool populate_extent(struct domain *d, gfn_t gfn, unsigned order, unsigne
         return false;
     if (!p2m_add(d, gfn, mfn, order, P2M_RAM))
         return true;
-    for (uint64_t i = 0; i < 1ull << order; i++)
-        frame_put(mfn_plus(mfn, i));
+    frames_put(mfn, 1ull << order);
     return false;
 }
 

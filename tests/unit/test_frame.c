@@ -108,16 +108,23 @@ static void test_references(void **state)
     frame_table[mfn.v].refs = 0; /* what the last panic left */
 }
 
+static void write_to(mfn_t mfn, const char *text)
+{
+    strcpy(mfn_to_virt(mfn), text);
+    frames_dirty(mfn, 1); /* as the p2m says it */
+}
+
 static void test_scrub(void **state)
 {
     (void)state;
     struct domain *other = fake_domain(1, false);
     mfn_t mfn = frame_alloc(d, 0, ALLOC_ANY);
-    strcpy(mfn_to_virt(mfn), "secret");
+    write_to(mfn, "secret");
     frame_put(mfn);
     mfn_t again = frame_alloc(d, 0, ALLOC_ANY);
     assert_int_equal(again.v, mfn.v);
     assert_string_equal((char *)mfn_to_virt(mfn), "secret"); /* its own data */
+    assert_false(frames_clean(mfn, 1));
     frame_put(again);
     again = frame_alloc(other, 0, ALLOC_ANY);
     assert_int_equal(again.v, mfn.v);
@@ -140,7 +147,7 @@ static void test_scrub_reused_id(void **state)
     assert_int_equal(domain_create(77, &config, false, &second), -XEN_EEXIST);
     first->max_pages = 10;
     mfn_t mfn = frame_alloc(first, 0, ALLOC_ANY);
-    strcpy(mfn_to_virt(mfn), "secret");
+    write_to(mfn, "secret");
     frame_put(mfn);
     fake_destroy(first);
     assert_null(domain_find(77));
@@ -152,6 +159,75 @@ static void test_scrub_reused_id(void **state)
         assert_int_equal(p2m_add(second, GFN(i), mfn, 0, P2M_RAM), 0);
     }
     fake_destroy(second);
+}
+
+/* A run is given back as one block, but for what somebody else still holds. */
+static void test_put_run(void **state)
+{
+    (void)state;
+    uint64_t free = frames_free();
+    mfn_t first = frame_alloc(d, 9, ALLOC_ANY), held = mfn_plus(first, 100);
+    frame_get_held(held);
+    frame_get_held(mfn_plus(first, 511));
+    frames_put(first, 512);
+    assert_int_equal(d->total_pages, 2);
+    assert_int_equal(frames_free(), free - 2);
+    assert_int_equal(frame_owner(held), d->id);
+    assert_int_equal(frame_owner(mfn_plus(first, 99)), DOMID_INVALID);
+    frames_put(held, 1);
+    frame_put(mfn_plus(first, 511));
+    assert_int_equal(d->total_pages, 0);
+    assert_int_equal(frames_free(), free);
+    assert_true(frame_alloc_at(d, first, 512)); /* together again */
+    frames_put(first, 512);
+    EXPECT_PANIC(frames_put(first, 1));
+}
+
+/* Scrubbed once is enough until somebody may have written, and these always may have. */
+static void test_clean(void **state)
+{
+    (void)state;
+    mfn_t mfn = frame_alloc(d, 2, ALLOC_ANY);
+    assert_true(frames_clean(mfn, 4));
+    frames_dirty(mfn_plus(mfn, 2), 1);
+    assert_false(frames_clean(mfn, 4));
+    assert_true(frames_clean(mfn, 2));
+    assert_int_equal(frame_table[mfn.v].refs, 1);
+    assert_int_equal(frame_owner(mfn_plus(mfn, 2)), d->id);
+    frames_put(mfn, 4);
+
+    mfn = frame_alloc(d, 0, ALLOC_NO_SCRUB);
+    assert_false(frames_clean(mfn, 1));
+    frame_put(mfn);
+    mfn = frame_alloc(dom0, 0, ALLOC_ANY); /* devices write there */
+    assert_false(frames_clean(mfn, 1));
+    frame_put(mfn);
+    char *page = page_alloc(0);
+    assert_false(frames_clean(virt_to_mfn(page), 1));
+    page_free(page, 0);
+    page = page_alloc_shared(d);
+    assert_false(frames_clean(virt_to_mfn(page), 1));
+    page_free_shared(page);
+    assert_true(frame_alloc_at(d, MFN(9001), 1));
+    assert_false(frames_clean(MFN(9001), 1));
+    frame_put(MFN(9001));
+}
+
+/* A debug build looks whether what is said to be clean is. */
+static void test_clean_is_checked(void **state)
+{
+    (void)state;
+    struct domain *other = fake_domain(1, false);
+    mfn_t mfn = frame_alloc(other, 0, ALLOC_ANY);
+    strcpy(mfn_to_virt(mfn), "secret");
+    frame_put(mfn);
+    EXPECT_PANIC(frame_alloc(d, 0, ALLOC_ANY));
+    memset(mfn_to_virt(mfn), 0, PAGE_SIZE);
+    assert_true(frame_table[mfn.v].refs == 0);
+    frame_table[mfn.v].refs = 1; /* what frame_alloc() was about to do */
+    frame_table[mfn.v].owner = d->id;
+    frame_put(mfn);
+    fake_destroy(other);
 }
 
 /* A domain lives as long as one of its frames is used. */
@@ -268,6 +344,9 @@ int main(void)
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_scrub),
         cmocka_unit_test(test_scrub_reused_id),
+        cmocka_unit_test(test_put_run),
+        cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_clean_is_checked),
         cmocka_unit_test(test_frames_keep_domain),
         cmocka_unit_test(test_shared_pages),
         cmocka_unit_test(test_heap),

@@ -144,6 +144,138 @@ static void test_no_leftovers(void **state)
         assert_int_equal(table[i], 0);
 }
 
+/* --- who may have written: every frame whose entry goes away dirty is told, no other ---------------------- */
+
+static uint64_t *slot_of(uint64_t gfn, unsigned order)
+{
+    uint64_t *table = world_arch.p2m_root;
+    for (unsigned level = 27; level > order; level -= 9)
+        table = mfn_to_virt(MFN((table[gfn >> level & 511] & P2M_ENTRY_ADDRESS) >> PAGE_SHIFT));
+    return &table[gfn >> order & 511];
+}
+
+static unsigned dirty_count(mfn_t first, unsigned count)
+{
+    unsigned dirty = 0;
+    for (unsigned i = 0; i < count; i++)
+        dirty += world_dirty[first.v + i];
+    return dirty;
+}
+
+static void kill(void)
+{
+    d->dying = DOMAIN_DYING;
+    while (p2m_domain_kill(d) == HYPERCALL_RESTART)
+        ;
+}
+
+static void test_untouched_stays_clean(void **state)
+{
+    struct p2m_entry old;
+    (void)state;
+    mfn_t one = world_ram(0), large = world_ram(ORDER_2M), taken = world_ram(0);
+    assert_int_equal(p2m_add(d, GFN(3), one, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(5), taken, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_remove(d, GFN(5), ~0u, &old), 0);
+    frame_put(old.mfn);
+    kill();
+    assert_int_equal(dirty_count(MFN(FAKE_FRAMES / 2), FAKE_FRAMES / 2), 0);
+}
+
+/* As the processor does it. */
+static void test_written_by_guest(void **state)
+{
+    const struct p2m_format *format = *state;
+    struct p2m_entry old;
+    (void)state;
+    mfn_t one = world_ram(0), large = world_ram(ORDER_2M), taken = world_ram(0), other = world_ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(3), one, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(5), taken, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(1024), other, ORDER_2M, P2M_RAM), 0);
+    *slot_of(3, 0) |= format->dirty;
+    *slot_of(5, 0) |= format->dirty;
+    *slot_of(512, ORDER_2M) |= format->dirty;
+    assert_int_equal(p2m_remove(d, GFN(5), ~0u, &old), 0);
+    assert_int_equal(dirty_count(taken, 1), 1); /* at once: it may have been freed when the domain dies */
+    assert_int_equal(dirty_count(one, 1), 0);
+    frame_put(old.mfn);
+    kill();
+    assert_int_equal(dirty_count(one, 1), 1);
+    assert_int_equal(dirty_count(large, 512), 512);
+    assert_int_equal(dirty_count(other, 512), 0);
+}
+
+/* Copies by the hypervisor, foreign mappings, grants: they all begin with a look. */
+static void test_looked_at(void **state)
+{
+    struct p2m_slot slot;
+    (void)state;
+    mfn_t one = world_ram(0), large = world_ram(ORDER_2M), slotted = world_ram(0),
+          other = world_ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(3), one, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(5), slotted, 0, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(1024), other, ORDER_2M, P2M_RAM), 0);
+    expect(3, one.v, P2M_RAM, 0);
+    expect(1000, large.v + 488, P2M_RAM, ORDER_2M);
+    assert_int_equal(p2m_lookup_slot(d, GFN(5), &slot).mfn.v, slotted.v);
+    assert_int_equal(*slot.at, slot.value); /* the processor has nothing left to change there */
+    EXPECT_NONE(4);
+    kill();
+    assert_int_equal(dirty_count(one, 1), 1);
+    assert_int_equal(dirty_count(slotted, 1), 1);
+    assert_int_equal(dirty_count(large, 512), 512);
+    assert_int_equal(dirty_count(other, 512), 0);
+}
+
+/* A large page that is split, of which only the processor knows what it wrote in that moment. */
+static void test_split_is_dirty(void **state)
+{
+    struct p2m_entry old;
+    (void)state;
+    mfn_t large = world_ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_remove(d, GFN(513), ~0u, &old), 0);
+    assert_int_equal(dirty_count(large, 512), 1);
+    frame_put(old.mfn);
+    kill();
+    assert_int_equal(dirty_count(large, 512), 512);
+}
+
+/* What was dirty when it was mapped, and every type of entry that is not the domain's own RAM. */
+static void test_dirty_from_the_start(void **state)
+{
+    const struct p2m_format *format = *state;
+    (void)state;
+    mfn_t large = world_ram(ORDER_2M), clean = world_ram(ORDER_2M);
+    frames_dirty(mfn_plus(large, 77), 1);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    assert_int_equal(p2m_add(d, GFN(1024), clean, ORDER_2M, P2M_RAM), 0);
+    assert_int_not_equal(*slot_of(512, ORDER_2M) & format->dirty, 0);
+    assert_int_equal(*slot_of(1024, ORDER_2M) & format->dirty, 0);
+    for (enum p2m_type type = P2M_RAM_RO; type <= P2M_DEVICE; type++) {
+        assert_int_equal(p2m_add(d, GFN(2048 + type), world_ram(0), 0, type), 0);
+        assert_int_not_equal(*slot_of(2048 + type, 0) & format->dirty, 0);
+    }
+    struct p2m_entry old;
+    assert_int_equal(p2m_remove(d, GFN(2048 + P2M_DEVICE), ~0u, &old), 0);
+    assert_int_equal(dirty_count(old.mfn, 1), 0); /* registers have no descriptor */
+    frame_put(old.mfn);
+}
+
+/* A processor that does not track: all that was ever mapped is dirty. */
+static void test_no_tracking(void **state)
+{
+    const struct p2m_format *format = *state;
+    p2m_set_format(format, ORDER_1G, 48, false);
+    mfn_t large = world_ram(ORDER_2M);
+    assert_int_equal(p2m_add(d, GFN(512), large, ORDER_2M, P2M_RAM), 0);
+    kill();
+    assert_int_equal(dirty_count(large, 512), 512);
+}
+
 static volatile bool flushed;
 
 static void *flush(void *unused)
@@ -182,9 +314,18 @@ static void test_flush_waits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        BOTH(test_sizes),         BOTH(test_refusals),
-        BOTH(test_remove_splits), BOTH(test_tables_are_bounded),
-        BOTH(test_no_leftovers),  BOTH(test_flush_waits),
+        BOTH(test_sizes),
+        BOTH(test_refusals),
+        BOTH(test_remove_splits),
+        BOTH(test_tables_are_bounded),
+        BOTH(test_no_leftovers),
+        BOTH(test_flush_waits),
+        BOTH(test_untouched_stays_clean),
+        BOTH(test_written_by_guest),
+        BOTH(test_looked_at),
+        BOTH(test_split_is_dirty),
+        BOTH(test_dirty_from_the_start),
+        BOTH(test_no_tracking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,8 +3,9 @@
  *
  * Interface: hv/arch/p2m.h. Locking: changes under the domain's p2m_lock (LOCK_P2M); readers take none: every
  * change of an entry is one store, and a table stays linked until the domain dies, so a walk that runs at the
- * same time sees the old or the new entry and never a freed table. Nothing looks into the map of a dying
- * domain: that lets p2m_domain_kill() take it apart in steps with one flush before the first.
+ * same time sees the old or the new entry and never a freed table. Only the dirty bit is set without the
+ * lock, by the processor and by look-ups, so an entry is taken out by an exchange. Nothing looks into the map
+ * of a dying domain: that lets p2m_domain_kill() take it apart in steps with one flush before the first.
  */
 #include <hv/arch/vcpu.h>
 #include <hv/domain.h>
@@ -19,13 +20,19 @@
 #define LEVEL_BITS 9u
 #define TOP_ORDER  27u /* one entry of the root table covers 2^27 frames */
 
-static unsigned largest_order = ORDER_2M;
-static uint64_t gfn_limit = 1ull << (48 - PAGE_SHIFT);
+static const struct p2m_format *format;
+static uint64_t dirty_bit; /* format->dirty */
+static unsigned largest_order;
+static uint64_t gfn_limit;
+static bool tracks_dirty;
 
-void p2m_set_limits(unsigned order, unsigned address_bits)
+void p2m_set_format(const struct p2m_format *entries, unsigned order, unsigned address_bits, bool dirty)
 {
+    format = entries;
+    dirty_bit = entries->dirty;
     largest_order = order;
     gfn_limit = 1ull << (MIN(address_bits, 48u) - PAGE_SHIFT);
+    tracks_dirty = dirty;
 }
 
 /* --- entries -------------------------------------------------------------------------------------------- */
@@ -42,13 +49,17 @@ static inline uint64_t *entry_table(uint64_t entry)
 
 static inline uint64_t make_table(const uint64_t *table)
 {
-    return mfn_to_maddr(virt_to_mfn(table)).v | vendor->p2m_format->table;
+    return mfn_to_maddr(virt_to_mfn(table)).v | format->table;
 }
 
+/* The dirty bit is clear where the processor will set it and the frames are clean: theirs alone is of
+ * interest. */
 static inline uint64_t make_leaf(mfn_t mfn, enum p2m_type type, unsigned order)
 {
-    return mfn_to_maddr(mfn).v | vendor->p2m_format->leaf[type] | (uint64_t)type << P2M_ENTRY_TYPE_SHIFT |
-           (order != ORDER_4K ? P2M_ENTRY_LARGE : 0);
+    bool clean = type == P2M_RAM && tracks_dirty && frames_clean(mfn, 1ull << order);
+
+    return mfn_to_maddr(mfn).v | format->leaf[type] | (uint64_t)type << P2M_ENTRY_TYPE_SHIFT |
+           (order != ORDER_4K ? P2M_ENTRY_LARGE : 0) | (clean ? 0 : dirty_bit);
 }
 
 static inline struct p2m_entry read_leaf(uint64_t entry, gfn_t gfn, unsigned order)
@@ -72,6 +83,13 @@ static inline void write_entry(uint64_t *slot, uint64_t entry)
     __atomic_store_n(slot, entry, __ATOMIC_RELEASE);
 }
 
+/* A leaf is gone, and with it any way to write to count frames from mfn that was not taken before. */
+static inline void note_dirty(uint64_t entry, struct p2m_entry leaf, uint64_t count)
+{
+    if (entry & dirty_bit && leaf.type != P2M_DEVICE)
+        frames_dirty(leaf.mfn, count);
+}
+
 /* --- walking -------------------------------------------------------------------------------------------- */
 
 /* The lowest slot that decides about gfn, not below *order; *order becomes the slot's. */
@@ -80,6 +98,7 @@ static inline uint64_t *walk(const struct domain *d, gfn_t gfn, unsigned *order)
     unsigned level = TOP_ORDER;
     uint64_t *slot = table_slot(d->arch->p2m_root, gfn, level);
 
+#pragma GCC unroll 3
     while (level > *order) {
         uint64_t entry = READ_ONCE(*slot);
         if (!is_table(entry, level))
@@ -117,7 +136,8 @@ static void free_table_locked(struct domain *d, uint64_t *table)
 
 /*
  * Puts a table under the slot, which maps nothing or is a large leaf; the table says the same as the slot
- * did, so that no flush is needed.
+ * did, so that no flush is needed. Its entries count as written to: the processor may do that to the leaf
+ * until the very moment in which the table stands there.
  */
 static int split_locked(struct domain *d, uint64_t *slot, unsigned order)
 {
@@ -128,6 +148,7 @@ static int split_locked(struct domain *d, uint64_t *slot, unsigned order)
     if (!table)
         return -XEN_ENOMEM;
     if (entry) {
+        entry |= dirty_bit;
         if (below == ORDER_4K)
             entry &= ~P2M_ENTRY_LARGE;
         for (unsigned i = 0; i < ENTRIES; i++)
@@ -151,23 +172,58 @@ static uint64_t *walk_create_locked(struct domain *d, gfn_t gfn, unsigned order)
     }
 }
 
-struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot)
+/*
+ * What software finds it uses, for no matter what, and that counts as writing to it: the first look at a leaf
+ * sets its dirty bit. Here come that first look, and looks at nothing. slot may be NULL.
+ */
+static __attribute__((noinline)) struct p2m_entry look_first(const struct domain *d, gfn_t gfn,
+                                                             struct p2m_slot *slot)
 {
-    const struct p2m_entry none = {.mfn = INVALID_MFN, .type = P2M_NONE};
-    unsigned order = ORDER_4K;
+    const struct p2m_entry nothing = {.mfn = INVALID_MFN, .type = P2M_NONE};
+    unsigned order;
+    uint64_t *at, value;
 
     if (gfn.v >= gfn_limit || d->dying)
-        return none;
-    slot->at = walk(d, gfn, &order);
-    slot->value = READ_ONCE(*slot->at);
-    return slot->value ? read_leaf(slot->value, gfn, order) : none;
+        return nothing;
+    do { /* again, if meanwhile the leaf has been split or is another */
+        order = ORDER_4K;
+        at = walk(d, gfn, &order);
+        value = READ_ONCE(*at);
+    } while (is_table(value, order) ||
+             (value && !__atomic_compare_exchange_n(at, &value, value | dirty_bit, false, __ATOMIC_SEQ_CST,
+                                                    __ATOMIC_RELAXED)));
+    if (!value)
+        return nothing;
+    value |= dirty_bit;
+    if (slot)
+        *slot = (struct p2m_slot){.at = at, .value = value};
+    return read_leaf(value, gfn, order);
+}
+
+static inline struct p2m_entry look(const struct domain *d, gfn_t gfn, struct p2m_slot *slot)
+{
+    if (likely(gfn.v < gfn_limit && !d->dying)) {
+        unsigned order = ORDER_4K;
+        const uint64_t *at = walk(d, gfn, &order);
+        uint64_t value = READ_ONCE(*at);
+
+        if (likely(value & dirty_bit)) { /* never set in what points to a table */
+            if (slot)
+                *slot = (struct p2m_slot){.at = at, .value = value};
+            return read_leaf(value, gfn, order);
+        }
+    }
+    return look_first(d, gfn, slot);
+}
+
+struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot)
+{
+    return look(d, gfn, slot);
 }
 
 struct p2m_entry p2m_lookup(struct domain *d, gfn_t gfn)
 {
-    struct p2m_slot slot;
-
-    return p2m_lookup_slot(d, gfn, &slot);
+    return look(d, gfn, NULL);
 }
 
 /* --- adding --------------------------------------------------------------------------------------------- */
@@ -255,7 +311,7 @@ int p2m_remove_noflush(struct domain *d, gfn_t gfn, uint32_t types, struct p2m_e
         else if (order != ORDER_4K && !(slot = walk_create_locked(d, gfn, ORDER_4K)))
             error = -XEN_ENOMEM;
         else
-            write_entry(slot, 0);
+            note_dirty(__atomic_exchange_n(slot, 0, __ATOMIC_SEQ_CST), *old, 1);
     }
     spin_unlock(&d->arch->p2m_lock);
     return error;
@@ -305,16 +361,21 @@ int p2m_domain_init(struct domain *d)
     if (!a->p2m_root)
         return -XEN_ENOMEM;
     a->p2m_tables = 1;
-    a->p2m_root_entry = mfn_to_maddr(virt_to_mfn(a->p2m_root)).v | vendor->p2m_format->root;
+    a->p2m_root_entry =
+        mfn_to_maddr(virt_to_mfn(a->p2m_root)).v | format->root | (tracks_dirty ? format->track_dirty : 0);
     return 0;
 }
 
-static void put_frames(struct p2m_entry entry, uint64_t count)
+/* No vCPU runs and nobody looks into the map any more: the entry is as it will stay. */
+static void put_leaf(uint64_t entry, struct p2m_entry leaf, uint64_t count)
 {
-    if (entry.type == P2M_DEVICE)
+    if (leaf.type == P2M_DEVICE)
         return;
-    for (uint64_t i = 0; i < count; i++)
-        frame_put(mfn_plus(entry.mfn, i));
+    note_dirty(entry, leaf, count);
+    if (count == 1)
+        frame_put(leaf.mfn);
+    else
+        frames_put(leaf.mfn, count);
 }
 
 /*
@@ -331,11 +392,11 @@ static uint64_t kill_slot_locked(struct domain *d, uint64_t *slot, gfn_t gfn, un
         uint64_t *table = entry_table(entry);
         for (unsigned i = 0; i < ENTRIES; i++)
             if (table[i])
-                put_frames(read_leaf(table[i], gfn, ORDER_4K), 1);
+                put_leaf(table[i], read_leaf(table[i], gfn, ORDER_4K), 1);
         *slot = 0;
         free_table_locked(d, table);
     } else {
-        put_frames(read_leaf(entry, gfn, order), ENTRIES);
+        put_leaf(entry, read_leaf(entry, gfn, order), ENTRIES);
         if (order == ORDER_2M)
             *slot = 0;
     }

@@ -26,6 +26,8 @@ struct p2m_format {
     uint64_t root;            /* beside the root table's address, in EPTP or nCR3 */
     uint64_t table;           /* in an entry that points to a table */
     uint64_t leaf[P2M_TYPES]; /* in an entry that maps, by type */
+    uint64_t dirty;           /* in an entry that maps, once the page was written to */
+    uint64_t track_dirty;     /* beside root, where the processor is to set that by itself */
 };
 
 extern const struct p2m_format ept_format, npt_format;
@@ -41,9 +43,11 @@ struct p2m_slot {
 struct p2m_entry p2m_lookup_slot(struct domain *d, gfn_t gfn, struct p2m_slot *slot);
 
 /*
- * What this machine can do, told by vendor->probe(): the largest page that entries may have, and how many
- * bits of guest-physical address are translated (at most 48).
+ * What this machine can do, told by vendor->probe(): the format of entries, the largest page that entries may
+ * have, how many bits of guest-physical address are translated (at most 48), and whether the processor marks
+ * what is written to.
  */
-void p2m_set_limits(unsigned largest_order, unsigned address_bits);
+void p2m_set_format(const struct p2m_format *format, unsigned largest_order, unsigned address_bits,
+                    bool tracks_dirty);
 
 #endif

@@ -103,11 +103,8 @@ enum event_type {
  */
 enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG_DR7, REG_PAT };
 
-struct p2m_format;
-
 struct vendor_ops {
-    const char *name;                    /* "VMX" or "SVM" */
-    const struct p2m_format *p2m_format; /* guest/p2m_format.h */
+    const char *name; /* "VMX" or "SVM" */
 
     /* NULL: usable; otherwise what is missing, for the boot message. Boot CPU only. */
     const char *(*probe)(void);

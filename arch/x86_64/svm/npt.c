@@ -10,10 +10,11 @@
 #define NPT_DIRTY    0x040ull
 #define NPT_NX       (1ull << 63)
 
-/* Set from the start, so that the processor never has to write to the tables. */
-#define NPT_READ (NPT_PRESENT | NPT_USER | NPT_ACCESSED | NPT_DIRTY)
+/* Accessed from the start: nobody asks, and the processor need not write that. */
+#define NPT_READ (NPT_PRESENT | NPT_USER | NPT_ACCESSED)
 
-_Static_assert(P2M_BITS_VALID(NPT_READ | NPT_WRITE | NPT_PCD | NPT_NX), "hardware's bits are not software's");
+_Static_assert(P2M_BITS_VALID(NPT_READ | NPT_WRITE | NPT_DIRTY | NPT_PCD | NPT_NX),
+               "hardware's bits are not software's");
 _Static_assert(P2M_NONE == 0, "entry 0 of the table below is not used");
 
 const struct p2m_format npt_format = {
@@ -30,4 +31,5 @@ const struct p2m_format npt_format = {
             [P2M_GRANT_RO] = NPT_READ | NPT_NX,
             [P2M_DEVICE] = NPT_READ | NPT_WRITE | NPT_NX | NPT_PCD,
         },
+    .dirty = NPT_DIRTY, /* the processor always does (APM vol. 2, 15.25.5) */
 };

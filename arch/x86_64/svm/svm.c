@@ -91,7 +91,8 @@ static INIT_CODE const char *svm_probe(void)
     debug_registers_stay = svm_inject_virtually = is_qemu_tcg();
     if (!msr_permissions_init())
         return "no memory for SVM's tables";
-    p2m_set_limits(cpu_features.page1g ? ORDER_1G : ORDER_2M, MIN(cpu_features.phys_bits, 48));
+    p2m_set_format(&npt_format, cpu_features.page1g ? ORDER_1G : ORDER_2M, MIN(cpu_features.phys_bits, 48),
+                   true);
     return NULL;
 }
 
@@ -195,7 +196,6 @@ static void svm_set_tsc_offset(struct vcpu *v, uint64_t offset)
 
 const struct vendor_ops svm_ops = {
     .name = "SVM",
-    .p2m_format = &npt_format,
     .probe = svm_probe,
     .cpu_enable = svm_cpu_enable,
     .vcpu_create = svm_vcpu_create,

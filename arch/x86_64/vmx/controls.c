@@ -24,6 +24,7 @@
 #define EPT_WRITE_BACK      (1ull << 14)
 #define EPT_2M              (1ull << 16)
 #define EPT_1G              (1ull << 17)
+#define EPT_TRACKS_DIRTY    (1ull << 21)
 #define EPT_INVEPT_SINGLE   (1ull << 20 | 1ull << 25)
 #define EPT_NEEDED          (EPT_4_LEVELS | EPT_WRITE_BACK | EPT_2M | EPT_INVEPT_SINGLE)
 
@@ -113,6 +114,7 @@ INIT_CODE const char *vmx_controls_probe(void)
     c->cr0_one =
         rdmsr(MSR_VMX_CR0_FIXED0) & ~(CR0_PE | CR0_PG); /* these two are free in an unrestricted guest */
     c->cr4_one = rdmsr(MSR_VMX_CR4_FIXED0);
-    p2m_set_limits(ept & EPT_1G ? ORDER_1G : ORDER_2M, cpu_features.phys_bits);
+    p2m_set_format(&ept_format, ept & EPT_1G ? ORDER_1G : ORDER_2M, cpu_features.phys_bits,
+                   ept & EPT_TRACKS_DIRTY);
     return NULL;
 }

@@ -297,7 +297,6 @@ static void vmx_set_tsc_offset(struct vcpu *v, uint64_t offset)
 
 const struct vendor_ops vmx_ops = {
     .name = "VMX",
-    .p2m_format = &ept_format,
     .probe = vmx_probe,
     .cpu_enable = vmx_cpu_enable,
     .vcpu_create = vmx_vcpu_create,

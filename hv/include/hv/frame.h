@@ -3,8 +3,8 @@
  *
  * A frame that is in use has refs >= 1. Each p2m entry, grant mapping and hypervisor mapping holds one
  * reference. The last frame_put() gives the frame back; it is scrubbed before a domain other than its last
- * owner can see it. A domain's frames count against domain->total_pages until they are really free, and each
- * domain with frames left keeps its struct alive.
+ * owner can see it, unless it is known to hold zeroes only. A domain's frames count against
+ * domain->total_pages until they are really free, and each domain with frames left keeps its struct alive.
  *
  * Locking: the free lists have LOCK_FRAME; references are atomic, and where use and owner are in doubt they
  * are looked at together, as one 64-bit word.
@@ -35,6 +35,13 @@ _Static_assert(sizeof(struct frame) == 16, "4 KiB of frames must cost 16 bytes e
 #define FRAME_UNCOUNTED                                                                                      \
     0x02               /* not part of its owner's total_pages: the hypervisor's own and page_alloc_shared */
 #define FRAME_RAM 0x04 /* descriptor stands for real RAM that the allocator manages */
+/*
+ * Nobody can have written to it since it was scrubbed. While it is mapped that holds only as long as none of
+ * its p2m entries is dirty: an entry that goes away dirty takes the flag along, and every access to a
+ * domain's memory, by the processor, the hypervisor or another domain, goes through an entry or has begun
+ * with a look at one.
+ */
+#define FRAME_CLEAN 0x08
 
 /* Owner of frames that belong to the hypervisor itself. */
 #define OWNER_HYPERVISOR DOMID_XEN
@@ -84,6 +91,12 @@ bool frame_get(mfn_t mfn, domid_t owner);
 /* One more reference for somebody who holds one already. */
 void frame_get_held(mfn_t mfn);
 void frame_put(mfn_t mfn);
+/* frame_put() for each frame of a run, all of one domain and counted in its total: one step of the free
+ * lists. */
+void frames_put(mfn_t first, uint64_t count);
+/* Whether all of them are FRAME_CLEAN; and from now on none is. The caller holds a reference of each. */
+bool frames_clean(mfn_t first, uint64_t count);
+void frames_dirty(mfn_t first, uint64_t count);
 domid_t frame_owner(mfn_t mfn); /* DOMID_INVALID for what is no RAM or free */
 
 /* --- for the hypervisor --------------------------------------------------------------------------------- */

@@ -106,6 +106,8 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
             return -XEN_EEXIST;
     for (uint64_t i = 0; i < count; i++)
         d->arch->map[gfn.v + i] = (struct p2m_entry){.mfn = mfn_plus(mfn, i), .type = type};
+    if (type == P2M_RAM) /* a processor that does not tell what it writes to */
+        frames_dirty(mfn, count);
     return 0;
 }
 

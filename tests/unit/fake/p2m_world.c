@@ -28,6 +28,7 @@ __attribute__((aligned(4096))) char fake_ram[FAKE_FRAMES << PAGE_SHIFT];
 #define FIRST_RAM (FAKE_FRAMES / 2)
 static uint64_t next_page, pages_in_use, next_ram;
 static int references[FAKE_FRAMES];
+bool world_dirty[FAKE_FRAMES];
 
 void *page_alloc(unsigned order)
 {
@@ -59,6 +60,29 @@ void frame_get_held(mfn_t mfn)
 void frame_put(mfn_t mfn)
 {
     --*reference(mfn);
+}
+
+void frames_put(mfn_t first, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++)
+        frame_put(mfn_plus(first, i));
+}
+
+bool frames_clean(mfn_t first, uint64_t count)
+{
+    uint64_t clean = 0;
+
+    for (uint64_t i = 0; i < count; i++)
+        clean += !world_dirty[first.v + i] && *reference(mfn_plus(first, i)) > 0;
+    return clean == count;
+}
+
+void frames_dirty(mfn_t first, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        assert_true(*reference(mfn_plus(first, i)) > 0); /* before anybody else can get it */
+        world_dirty[first.v + i] = true;
+    }
 }
 
 mfn_t world_ram(unsigned order)
@@ -100,8 +124,8 @@ int world_begin(const struct p2m_format *format)
     next_page = 0;
     next_ram = FIRST_RAM;
     world_kicks = 0;
-    world_ops.p2m_format = format;
-    p2m_set_limits(ORDER_1G, 48);
+    p2m_set_format(format, ORDER_1G, 48, true);
+    memset(world_dirty, 0, sizeof(world_dirty));
     memset(&world_domain, 0, sizeof(world_domain));
     memset(&world_arch, 0, sizeof(world_arch));
     world_domain.arch = &world_arch;

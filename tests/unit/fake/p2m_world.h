@@ -17,6 +17,7 @@ extern volatile unsigned world_kicks; /* of CPU 0 */
 int world_begin(const struct p2m_format *format);
 /* The domain dies; every page and every reference must have been given back. */
 void world_end(void);
+extern bool world_dirty[]; /* by frame: not clean any more; all are at first */
 /* Frames of the domain, aligned to their size, with a reference each. */
 mfn_t world_ram(unsigned order);
 

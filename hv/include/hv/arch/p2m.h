@@ -29,7 +29,7 @@ enum p2m_type {
 struct p2m_entry {
     mfn_t mfn; /* of the very gfn that was asked for */
     enum p2m_type type;
-    uint8_t order; /* size of the entry that maps it */
+    uint32_t order; /* size of the entry that maps it */
 };
 
 int p2m_domain_init(struct domain *d); /* 0 or -ENOMEM */
