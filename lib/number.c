@@ -61,6 +61,25 @@ bool parse_size(const char *s, uint64_t unit, uint64_t *bytes)
     return true;
 }
 
+bool parse_seconds(const char *s, uint64_t *ns)
+{
+    uint64_t unit = 1000000000, n = 0;
+    const char *p = s;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(n, 10, &n) || __builtin_add_overflow(n, (unsigned)(*p - '0'), &n))
+            return false;
+    if (p == s || __builtin_mul_overflow(n, unit, &n))
+        return false;
+    if (*p == '.')
+        for (p++; *p >= '0' && *p <= '9' && unit > 1; p++)
+            if (__builtin_add_overflow(n, (uint64_t)(*p - '0') * (unit /= 10), &n))
+                return false;
+    if (*p)
+        return false;
+    *ns = n;
+    return true;
+}
+
 unsigned edit_distance(const char *a, const char *b)
 {
     unsigned row[65];

@@ -136,20 +136,6 @@ static int run_run(int argc, char **argv)
     return status < 0 ? no_file("run", argv[1]) : status;
 }
 
-/* Seconds with up to nine decimals. */
-static bool parse_seconds(const char *text, uint64_t *ns)
-{
-    uint64_t whole = 0, unit = SECOND;
-    const char *p = text;
-    for (; *p >= '0' && *p <= '9' && whole < 1000000000; p++)
-        whole = whole * 10 + (uint64_t)(*p - '0');
-    *ns = whole * SECOND;
-    if (p != text && *p == '.')
-        for (p++; *p >= '0' && *p <= '9' && unit > 1; p++)
-            *ns += (uint64_t)(*p - '0') * (unit /= 10);
-    return p != text && !*p;
-}
-
 static int run_sleep(int argc, char **argv)
 {
     uint64_t ns;

@@ -78,6 +78,15 @@ int terminal_read(uint64_t deadline)
     return (unsigned char)typed[typed_out++ % sizeof typed];
 }
 
+int key_wait(uint64_t ns)
+{
+    uint64_t deadline = time_ns() + ns;
+    while (!interrupted() && typed_in == typed_out)
+        if (!signal_wait(&input, deadline))
+            return -1;
+    return interrupt_seen ? -1 : (unsigned char)typed[typed_out++ % sizeof typed];
+}
+
 bool interrupted(void)
 {
     thread_poll_events();

@@ -3,6 +3,7 @@
 #include <lib/number.h>
 #include <lib/printf.h>
 #include <lib/string.h>
+#include <xen/domctl.h>
 
 #include "format.h"
 
@@ -76,6 +77,21 @@ void make_uuid(xen_domain_handle_t uuid)
     memcpy(uuid, half, sizeof half);
     uuid[6] = (uint8_t)(0x40 | (uuid[6] & 0x0f));
     uuid[8] = (uint8_t)(0x80 | (uuid[8] & 0x3f));
+}
+
+const char *format_state(char buf[STATE_TEXT], uint32_t flags)
+{
+    static const char reasons[] = "-rscwS";
+    unsigned code = flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+    bool ended = flags & XEN_DOMINF_shutdown;
+    buf[0] = flags & XEN_DOMINF_running ? 'r' : '-';
+    buf[1] = flags & XEN_DOMINF_blocked ? 'b' : '-';
+    buf[2] = flags & XEN_DOMINF_paused ? 'p' : '-';
+    buf[3] = ended ? 's' : '-';
+    buf[4] = !ended ? '-' : code < sizeof reasons - 1 ? reasons[code] : '?';
+    buf[5] = flags & XEN_DOMINF_dying ? 'd' : '-';
+    buf[6] = '\0';
+    return buf;
 }
 
 const char *format_uptime(char buf[UPTIME_TEXT], uint64_t seconds, bool brief)

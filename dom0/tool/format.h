@@ -22,6 +22,11 @@ bool parse_uuid(const char *text, xen_domain_handle_t uuid);
 /* A version 4 UUID (RFC 4122) out of clocks and a counter: unique, not secret. */
 void make_uuid(xen_domain_handle_t uuid);
 
+#define STATE_TEXT 7
+/* The flags of xen_domctl_getdomaininfo in xl's letters: running, blocked, paused, shut down, why, dying.
+ * Returns buf. */
+const char *format_state(char buf[STATE_TEXT], uint32_t flags);
+
 #define UPTIME_TEXT 32
 /* As xl uptime: "2 days,  3:04:05"; brief leaves the seconds out. Returns buf. */
 const char *format_uptime(char buf[UPTIME_TEXT], uint64_t seconds, bool brief);

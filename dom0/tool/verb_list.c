@@ -39,19 +39,10 @@ static void print_seconds(uint64_t ns, int width)
 
 static void list_line(const struct xen_domctl_getdomaininfo *info)
 {
-    static const char reasons[] = "-rscwS";
-    char name[NAME_MAX];
-    unsigned code = info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
-    bool ended = info->flags & XEN_DOMINF_shutdown;
-    print("%-40s %5u %5llu %5u     %c%c%c%c%c%c  ", domain_name(info->domain, name), info->domain,
+    char name[NAME_MAX], state[STATE_TEXT];
+    print("%-40s %5u %5llu %5u     %s  ", domain_name(info->domain, name), info->domain,
           (unsigned long long)((info->tot_pages + info->outstanding_pages) >> (20 - PAGE_SHIFT)),
-          info->nr_online_vcpus, info->flags & XEN_DOMINF_running ? 'r' : '-',
-          info->flags & XEN_DOMINF_blocked ? 'b' : '-', info->flags & XEN_DOMINF_paused ? 'p' : '-',
-          ended ? 's' : '-',
-          !ended                      ? '-'
-          : code < sizeof reasons - 1 ? reasons[code]
-                                      : '?',
-          info->flags & XEN_DOMINF_dying ? 'd' : '-');
+          info->nr_online_vcpus, format_state(state, info->flags));
     print_seconds(info->cpu_time, 8);
 }
 

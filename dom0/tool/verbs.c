@@ -44,6 +44,8 @@ const struct tool_verb tool_verbs[] = {
     {"store-read", "[-p] PATH...", "show the value of a node in the store", verb_store_read, false, false},
     {"store-rm", "PATH...", "remove a node from the store", verb_store_rm, false, false},
     {"store-write", "PATH VALUE...", "write a node in the store", verb_store_write, false, false},
+    {"top", "[-b] [-d SECONDS] [-n COUNT]", "show who uses the processors, live; q leaves", verb_top, false,
+     false},
     {"unpause", "DOMAIN", "let a paused domain run", verb_unpause, true, false},
     {"uptime", "[-s] [DOMAIN...]", "show how long domains have been running", verb_uptime, true, false},
     {"vcpu-list", "[DOMAIN...]", "list the virtual CPUs of all domains or some", verb_vcpu_list, true, false},

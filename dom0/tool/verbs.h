@@ -34,6 +34,8 @@ int verb_info(int argc, char **argv);
 int verb_dmesg(int argc, char **argv);
 /* verb_perf.c */
 int verb_perf(int argc, char **argv);
+/* verb_top.c */
+int verb_top(int argc, char **argv);
 /* verb_device.c */
 int verb_block_list(int argc, char **argv);
 int verb_block_attach(int argc, char **argv);

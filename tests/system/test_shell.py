@@ -36,7 +36,7 @@ WRONG = [
     ("domid", r"usage"), ("domid nobody", r"nobody"), ("domname", r"usage"), ("domname 77", r"77"), ("domname x", r"x"),
     ("mem-max", r"usage"), ("mem-max nobody 10", r"nobody"), ("mem-max 0 much", r"much"),
     ("vcpu-list nobody", r"nobody"), ("uptime nobody", r"nobody"), ("list nobody", r"nobody"), ("list -z", r"-z|usage"),
-    ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("perf -z", r"-z|usage"), ("perf -r -f", r"-r"), ("perf nonsense", r"nonsense"),
+    ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("top -d 0", r"-d 0: a delay"), ("top -n x", r"-n x"), ("top -d", r"missing"), ("top 1", r"usage"), ("perf -z", r"-z|usage"), ("perf -r -f", r"-r"), ("perf nonsense", r"nonsense"),
     ("help nonsense", r"nonsense"),
     ("store-ls /nowhere", r"/nowhere"), ("store-read", r"usage"), ("store-read /nowhere", r"/nowhere"),
     ("store-write", r"usage"), ("store-write /x", r"usage"), ("store-rm", r"usage"), ("store-list /nowhere", r"/nowhere"),
@@ -122,6 +122,26 @@ def test_counters(machine):
     assert len(machine.run("perf").splitlines()) > 25
     machine.run("perf -r")
     assert total("exits: triple fault") == 0
+
+
+def test_top(machine, vendor):
+    machine.run("create beacon", timeout=20)
+    pages = machine.run("top -b -d 0.3 -n 2", timeout=20).split("2 domains: ")[1:]
+    assert len(pages) == 2
+    for page in pages:
+        assert re.search(r"^\d running, \d blocked, 0 paused\n1 CPUs: \d+\.\d% busy   Memory: \d+ MiB, \d+ free\n"
+                         r"Exits/s: .*\bhypercall \d+", page), page
+        assert re.search(r"^ +0 Domain-0 +r----- +\d+\.\d +\d+\.\d +\d+ r$", page, re.M), page
+        assert re.search(r"^ +\d+ beacon +[-r][-b]---- +\d+\.\d +\d+\.\d +\d+ [rbw]$", page, re.M), page
+        assert max(map(len, page.splitlines())) <= 80
+    # Live: it goes on until it is told to stop, and takes no more than the screen.
+    for leave, echo in (("q", ""), ("\x03", r"\^C\n")):
+        machine.type("top -d 0.2")
+        for _ in range(2):
+            machine.wait(r"^ +0 Domain-0 .*\n")
+        machine.send(leave)
+        machine.wait(rf"{echo}\n?dom0# ")
+    machine.run("destroy beacon", timeout=20)
 
 
 def test_console_of_the_dead(machine):

@@ -164,6 +164,75 @@ static void counters(void **state)
     }
 }
 
+static void live(void **state)
+{
+    (void)state;
+    set_up();
+    run("create -p deb vcpus=7");
+    run("create deb name=many vcpus=40");
+    for (int i = 3; i < 8; i++) {
+        char line[32];
+        snprintf(line, sizeof line, "create deb name=d%d", i);
+        assert_int_equal(run(line), DONE);
+    }
+    world.per_second[2] = 1250000000;
+    world.per_second[5] = 60000000;
+    world.exits_per_second = 1000;
+    world.counted[0] = -500; /* wraps meanwhile */
+    assert_int_equal(run("top -b -n 1"), DONE);
+    assert_string_equal(world.printed,
+                        "8 domains: 7 running, 0 blocked, 1 paused\n"
+                        "1 CPUs: 75.0% busy   Memory: 2048 MiB, 1991 free\n"
+                        "Exits/s: CPUID 1000\n"
+                        "   ID Name              State      Time(s)  CPU(%)    Mem VCPUs\n"
+                        "    2 many              r-----         2.4   125.0      8 rbw.rbw.rbw.rbw.r+23\n"
+                        "    5 d5                r-----         1.2     6.0      8 r\n"
+                        "    0 Domain-0          r-----         1.2     0.0      0 r\n"
+                        "    1 deb               --p---         1.2     0.0      8 pbp.pbp\n"
+                        "    3 d3                r-----         1.2     0.0      8 r\n"
+                        "    4 d4                r-----         1.2     0.0      8 r\n"
+                        "    6 d6                r-----         1.2     0.0      8 r\n"
+                        "    7 d7                r-----         1.2     0.0      8 r\n");
+
+    /* On a terminal: a key ends it; each line is within 80 columns and ends by clearing what was there. */
+    world.keys = "x q";
+    uint64_t before = world.now;
+    assert_int_equal(run("top -d 0.5"), DONE);
+    assert_int_equal(world.now - before, 300000000); /* at once, not when the time was over */
+    assert_string_equal(world.printed, "\033[H\033[J");
+    world.keys = NULL;
+    assert_int_equal(run("top -d 0.5 -n 3"), DONE);
+    assert_int_equal(world.now - before, 1800000000);
+    unsigned lines = 0;
+    for (char *line = world.printed, *end; (end = strchr(line, '\n')); line = end + 1, lines++) {
+        assert_true(end - line < 80 + 9 && !strncmp(end - 3, "\033[K", 3));
+    }
+    assert_int_equal(lines, 3 * 12);
+    assert_string_equal(world.printed + strlen(world.printed) - 3, "\033[J");
+
+    world.no_counters = 1;
+    expect("top -bn1", DONE, "Exits/s: this hypervisor does not count them\n");
+    world.interrupted = 1;
+    assert_int_equal(run("top -b"), DONE);
+    assert_string_equal(world.printed, "");
+    world.interrupted = 0;
+    static const char *const wrong[] = {
+        "-d", "-d 0", "-d 0.05", "-d 4000", "-d soon", "-d -1", "-d 99999999999999999999",
+        "-n", "-n 0", "-n many", "-n -1",   "4"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "top %s", wrong[i]);
+        expect(line, USAGE, "top: ");
+    }
+    int failed = 0;
+    for (int i = 1; i <= 20; i++) {
+        world.calls = 0;
+        world.fail_at = i;
+        failed += run("top -b -n 1") == FAILED;
+    }
+    assert_true(failed >= 6);
+}
+
 static void a_domain_s_life(void **state)
 {
     (void)state;
@@ -239,6 +308,7 @@ int main(void)
         cmocka_unit_test(every_verb_with_wrong_arguments),
         cmocka_unit_test(options_with_values),
         cmocka_unit_test(counters),
+        cmocka_unit_test(live),
         cmocka_unit_test(a_domain_s_life),
         cmocka_unit_test(dry_run),
         cmocka_unit_test(the_store),

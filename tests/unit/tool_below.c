@@ -33,6 +33,7 @@ static struct domain {
     xen_domain_handle_t handle;
     struct page *pages;
     uint64_t count;
+    unsigned vcpus;
 } domains[DOMAINS];
 static struct file files[FILES];
 static struct {
@@ -151,6 +152,12 @@ void thread_sleep(uint64_t ns)
     run_back_ends();
 }
 
+int key_wait(uint64_t ns)
+{
+    world.now += ns;
+    return world.keys && *world.keys ? *world.keys++ : -1;
+}
+
 bool interrupted(void)
 {
     return world.interrupted;
@@ -264,7 +271,8 @@ static void describe(domid_t domid, struct xen_domctl_getdomaininfo *info)
     info->domain = domid;
     info->tot_pages = domains[domid].count;
     info->nr_online_vcpus = 1;
-    info->cpu_time = 1234567890;
+    info->max_vcpu_id = domains[domid].vcpus ? domains[domid].vcpus - 1 : 0;
+    info->cpu_time = 1234567890 + world.now * world.per_second[domid % 8] / 1000000000;
     info->flags = domains[domid].paused ? XEN_DOMINF_paused : XEN_DOMINF_running;
     if (domid && world.shutdown_code)
         info->flags = XEN_DOMINF_shutdown | (world.shutdown_code - 1) << XEN_DOMINF_shutdownshift;
@@ -322,6 +330,13 @@ static long do_domctl(struct xen_domctl *op)
     case XEN_DOMCTL_sethvmcontext:
         return hvm_context(op);
     case XEN_DOMCTL_max_vcpus:
+        d->vcpus = op->u.max_vcpus.max;
+        return 0;
+    case XEN_DOMCTL_getvcpuinfo: /* one runs, one is blocked, one waits, one is off; and again */
+        op->u.getvcpuinfo.running = op->u.getvcpuinfo.vcpu % 4 == 0 && !d->paused;
+        op->u.getvcpuinfo.blocked = op->u.getvcpuinfo.vcpu % 4 == 1;
+        op->u.getvcpuinfo.online = op->u.getvcpuinfo.vcpu % 4 != 3;
+        return 0;
     case XEN_DOMCTL_max_mem:
     case XEN_DOMCTL_set_paging_mempool_size:
     case XEN_DOMCTL_settscinfo:
@@ -340,8 +355,10 @@ static long do_perfc(struct xen_sysctl_perfc_op *op)
     op->nr_vals = sizeof world.counted / sizeof world.counted[0];
     if (op->desc.p)
         memcpy(op->desc.p, desc, sizeof desc);
-    if (op->val.p)
+    if (op->val.p) {
         memcpy(op->val.p, world.counted, sizeof world.counted);
+        op->val.p[0] += (uint32_t)(world.now * world.exits_per_second / 1000000000);
+    }
     if (op->cmd == XEN_SYSCTL_PERFCOP_reset)
         memset(world.counted, 0, sizeof world.counted);
     return 0;
@@ -356,18 +373,20 @@ static long do_sysctl(struct xen_sysctl *op)
         op->u.physinfo.nr_cpus = 1;
         return 0;
     }
+    if (op->cmd == XEN_SYSCTL_getcpuinfo) {
+        op->u.getcpuinfo.nr_cpus = 1;
+        op->u.getcpuinfo.info.p->idletime = world.now / 4;
+        return 0;
+    }
     if (op->cmd == XEN_SYSCTL_perfc_op)
         return do_perfc(&op->u.perfc_op);
     if (op->cmd != XEN_SYSCTL_getdomaininfolist)
         return -XEN_ENOSYS;
-    op->u.getdomaininfolist.num_domains = 0;
-    for (unsigned i = op->u.getdomaininfolist.first_domain; i < DOMAINS; i++) {
-        if (domains[i].exists) {
-            describe((domid_t)i, op->u.getdomaininfolist.buffer.p);
-            op->u.getdomaininfolist.num_domains = 1;
-            break;
-        }
-    }
+    struct xen_sysctl_getdomaininfolist *list = &op->u.getdomaininfolist;
+    list->num_domains = 0;
+    for (unsigned i = list->first_domain; i < DOMAINS && list->num_domains < list->max_domains; i++)
+        if (domains[i].exists)
+            describe((domid_t)i, &list->buffer.p[list->num_domains++]);
     return 0;
 }
 

@@ -57,6 +57,8 @@ void thread_yield(void);        /* may switch */
 void thread_sleep(uint64_t ns); /* may switch */
 /* True once the person at the console pressed Ctrl-C since the command began: long work then stops. */
 bool interrupted(void);
+/* The next character that the person types within ns; -1: none, or Ctrl-C was among them. May switch. */
+int key_wait(uint64_t ns);
 
 /* --- xenstore, as domain 0 ------------------------------------------------------------------------------ */
 /* Positive errno of xen/io/xs_wire.h (ENOENT, EINVAL, ...) or 0. */
