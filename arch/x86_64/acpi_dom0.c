@@ -131,7 +131,7 @@ INIT_CODE size_t arch_dom0_acpi_size(uint32_t vcpus)
     size_t own = XSDT_OFFSET + sizeof(struct xsdt) + sizeof(struct madt) + vcpus * ACPI_CPU_SIZE +
                  ACPI_MAX_IOAPICS * sizeof(struct madt_ioapic) +
                  (ACPI_MAX_OVERRIDES + ISA_INTERRUPTS) * sizeof(struct madt_override);
-    return MAX(own, acpi_size(vcpus));
+    return MAX(own, acpi_size(vcpus, vcpus));
 }
 
 INIT_CODE void arch_dom0_acpi_write(void *buf, uint64_t address, uint32_t vcpus)

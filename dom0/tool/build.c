@@ -15,9 +15,7 @@
 #include "load.h"
 #include "xen.h"
 
-/* libxl's: how far a domain's allowance exceeds its RAM, for the pages that are not RAM. */
-#define MEMORY_SLACK (1ull << 20)
-#define EVENT_PORTS  1023
+#define EVENT_PORTS 1023
 
 static bool step(long rc, const char *what, struct why *why)
 {
@@ -70,7 +68,7 @@ static bool set_limits(const struct plan *plan, const struct built *built, struc
 {
     const struct guest_config *config = plan->config;
     return step(set_max_vcpus(built->domid, config->max_vcpus), "giving it its CPUs", why) &&
-           step(set_max_memory(built->domid, config->max_memory + MEMORY_SLACK), "setting its memory limit",
+           step(set_max_memory(built->domid, config->memory + MEMORY_SLACK), "setting its memory limit",
                 why) &&
            step(set_optional_pool(built->domid, plan->paging_pool), "reserving memory for its page tables",
                 why) &&

@@ -7,6 +7,9 @@
 
 #include "plan.h"
 
+/* libxl's: how far a domain's allowance exceeds its RAM, for the pages that are not RAM. */
+#define MEMORY_SLACK (1ull << 20)
+
 struct built {
     domid_t domid;
     evtchn_port_t store_port, console_port; /* the domain's ends */

@@ -57,7 +57,7 @@ bool plan_make(const struct guest_config *config, struct plan *plan, struct why 
                                             .kernel_start = plan->image.start,
                                             .kernel_end = plan->image.end,
                                             .ramdisk_size = plan->ramdisk.size,
-                                            .acpi_size = acpi_size(config->max_vcpus),
+                                            .acpi_size = acpi_size(config->vcpus, config->max_vcpus),
                                             .command_line = config->command_line};
     if (!layout_plan(&plan->request, &plan->layout, &reason))
         return config_fail(config, "memory", why, "%s", reason.text);

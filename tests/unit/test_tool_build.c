@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <lib/string.h>
@@ -103,12 +104,39 @@ static unsigned sum(const uint8_t *p, size_t n)
     return s & 255;
 }
 
+/* The DSDT has a device for each CPU that is off, up to the last with an 8-bit APIC id. */
+static void check_dsdt(const uint8_t *dsdt, unsigned cpus)
+{
+    uint32_t length;
+    memcpy(&length, dsdt + 4, 4);
+    assert_memory_equal(dsdt, "DSDT", 4);
+    assert_int_equal(sum(dsdt, length), 0);
+    /* Scope (\\_SB) and its length in three bytes. */
+    const uint8_t *aml = dsdt + 36, *end = dsdt + length;
+    assert_int_equal(aml[0], 0x10);
+    assert_int_equal(aml[1] >> 6, 2);
+    assert_int_equal((aml[1] & 15) | aml[2] << 4 | aml[3] << 12, end - aml - 1);
+    assert_memory_equal(aml + 4, "\\_SB_", 5);
+    unsigned cpu = 1;
+    for (aml += 9; aml < end; aml += 2 + aml[2], cpu++) {
+        const uint8_t expected[] = {0x08, '_', 'M', 'A',     'T', 0x11, 11, 0x0a, 8,
+                                    0,    8,   cpu, 2 * cpu, 1,   0,    0,  0};
+        char name[5];
+        snprintf(name, sizeof name, "C%03X", cpu);
+        assert_int_equal(aml[0] << 8 | aml[1], 0x5b82);
+        assert_memory_equal(aml + 3, name, 4);
+        assert_memory_equal(aml + 2 + aml[2] - sizeof expected, expected, sizeof expected);
+    }
+    assert_ptr_equal(aml, end);
+    assert_int_equal(cpu, cpus < 128 ? cpus : 128);
+}
+
 /* Every table sums to 0 and lies within the buffer. */
 static void acpi_checksums(void **state)
 {
     (void)state;
     for (unsigned cpus = 1; cpus <= 200; cpus += 33) {
-        size_t size = acpi_size(cpus);
+        size_t size = acpi_size(1, cpus);
         uint8_t *t = malloc(size);
         memset(t, 0xff, size);
         acpi_write(t, 0x1000, 1, cpus);
@@ -126,6 +154,10 @@ static void acpi_checksums(void **state)
             assert_memory_equal(at, i ? "APIC" : "FACP", 4);
             assert_true(at + length <= t + size);
             assert_int_equal(sum(at, length), 0);
+            if (i)
+                continue;
+            memcpy(&table, at + 140, 8); /* X_DSDT */
+            check_dsdt(t + table - 0x1000, cpus);
         }
         free(t);
     }

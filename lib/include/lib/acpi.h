@@ -12,11 +12,11 @@
 /* APIC id of a virtual CPU, as Xen gives it. */
 #define APIC_ID(vcpu) ((uint32_t)(vcpu)*2)
 
-/* How many bytes the tables for so many CPUs take. */
-size_t acpi_size(unsigned vcpus);
+/* How many bytes the tables take for vcpus CPUs that are on, of max_vcpus in all. */
+size_t acpi_size(unsigned vcpus, unsigned max_vcpus);
 /*
- * Writes them to buf, acpi_size(max_vcpus) bytes that stand for the guest's memory at address. The RSDP comes
- * first. CPUs from vcpus up to max_vcpus are there but not enabled: they can come online later.
+ * Writes them to buf, which has that size and stands for the guest's memory at address. The RSDP comes first.
+ * CPUs from vcpus up to max_vcpus are not enabled but can come online later, and have devices in the DSDT.
  */
 void acpi_write(void *buf, uint64_t address, unsigned vcpus, unsigned max_vcpus);
 
