@@ -1,11 +1,10 @@
-/* The verbs that act on a domain: console, pause, unpause, shutdown, reboot, destroy, rename, mem-max. No
- * state. */
-#include <lib/number.h>
+/* The verbs that act on a domain's life: console, pause, unpause, shutdown, reboot, destroy, rename. No
+ * state.
+ */
 #include <lib/printf.h>
 #include <lib/string.h>
 
 #include "domain.h"
-#include "format.h"
 #include "nodes.h"
 #include "verbs.h"
 
@@ -77,26 +76,6 @@ int verb_rename(int argc, char **argv)
     if (!whole_domain_operand("rename", argv[1], &domid))
         return FAILED;
     return domain_rename(domid, argv[2], &why) ? DONE : verb_failed("rename", &why);
-}
-
-int verb_mem_max(int argc, char **argv)
-{
-    int status, operands = take_options(argc, argv, NULL, 0, 2, 2, &status);
-    domid_t domid;
-    uint64_t bytes;
-    if (operands < 0)
-        return status;
-    if (!whole_domain_operand("mem-max", argv[1], &domid))
-        return FAILED;
-    if (!parse_size(argv[2], 1 << 20, &bytes) || !bytes) {
-        print("mem-max: %s: a size is a number of MiB, or one with b, k, m, g or t behind it\n", argv[2]);
-        return USAGE;
-    }
-    long rc = set_max_memory(domid, bytes);
-    if (!rc)
-        return DONE;
-    print("mem-max: %s: %s\n", argv[1], error_text(rc));
-    return FAILED;
 }
 
 /* --- shutdown and reboot: the guest is asked through its control/shutdown node -------------------------- */

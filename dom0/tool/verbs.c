@@ -26,6 +26,7 @@ const struct tool_verb tool_verbs[] = {
     {"info", "[FIELD]", "show the machine and the hypervisor", verb_info, false, false},
     {"list", "[-l] [-v] [DOMAIN]", "list all domains or one", verb_list, true, false},
     {"mem-max", "DOMAIN SIZE", "set how much memory a domain may have", verb_mem_max, true, false},
+    {"mem-set", "[-w] DOMAIN SIZE", "have a domain take or give up memory", verb_mem_set, true, false},
     {"network-attach", "DOMAIN [KEY=VALUE...]",
      "give a domain a network card, as in vif = [ ] of a configuration", verb_network_attach, true, false},
     {"network-detach", "[-f] DOMAIN NUMBER|MAC", "take a network card from a domain", verb_network_detach,
@@ -49,6 +50,8 @@ const struct tool_verb tool_verbs[] = {
     {"unpause", "DOMAIN", "let a paused domain run", verb_unpause, true, false},
     {"uptime", "[-s] [DOMAIN...]", "show how long domains have been running", verb_uptime, true, false},
     {"vcpu-list", "[DOMAIN...]", "list the virtual CPUs of all domains or some", verb_vcpu_list, true, false},
+    {"vcpu-set", "[-i] [-w] DOMAIN COUNT", "set how many of its CPUs a domain uses", verb_vcpu_set, true,
+     false},
 };
 const size_t tool_verb_count = sizeof tool_verbs / sizeof tool_verbs[0];
 

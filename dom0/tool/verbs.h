@@ -22,7 +22,10 @@ int verb_shutdown(int argc, char **argv);
 int verb_reboot(int argc, char **argv);
 int verb_destroy(int argc, char **argv);
 int verb_rename(int argc, char **argv);
+/* verb_size.c */
 int verb_mem_max(int argc, char **argv);
+int verb_mem_set(int argc, char **argv);
+int verb_vcpu_set(int argc, char **argv);
 /* verb_list.c */
 int verb_list(int argc, char **argv);
 int verb_domid(int argc, char **argv);

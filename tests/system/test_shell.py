@@ -35,6 +35,8 @@ WRONG = [
     ("rename", r"usage"), ("rename nobody new", r"nobody"), ("rename a", r"usage"),
     ("domid", r"usage"), ("domid nobody", r"nobody"), ("domname", r"usage"), ("domname 77", r"77"), ("domname x", r"x"),
     ("mem-max", r"usage"), ("mem-max nobody 10", r"nobody"), ("mem-max 0 much", r"much"),
+    ("mem-set", r"usage"), ("mem-set nobody 10", r"nobody"), ("mem-set 0 64", r"not created here"),
+    ("vcpu-set", r"usage"), ("vcpu-set nobody 1", r"nobody"), ("vcpu-set 0 1", r"not created here"),
     ("vcpu-list nobody", r"nobody"), ("uptime nobody", r"nobody"), ("list nobody", r"nobody"), ("list -z", r"-z|usage"),
     ("info nonsense", r"nonsense"), ("dmesg -z", r"-z|usage"), ("top -d 0", r"-d 0: a delay"), ("top -n x", r"-n x"), ("top -d", r"missing"), ("top 1", r"usage"), ("perf -z", r"-z|usage"), ("perf -r -f", r"-r"), ("perf nonsense", r"nonsense"),
     ("help nonsense", r"nonsense"),

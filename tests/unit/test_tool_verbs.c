@@ -72,8 +72,9 @@ static void every_verb_with_wrong_arguments(void **state)
             assert_int_equal(run(verb->name), USAGE);
         /* No such domain. */
         if (verb->completes_domain) {
-            bool second = !strcmp(verb->name, "rename") || !strcmp(verb->name, "mem-max") ||
-                          !strncmp(verb->name, "block-a", 7) || strstr(verb->name, "-detach");
+            bool second = !strcmp(verb->name, "rename") || !strncmp(verb->name, "mem-", 4) ||
+                          !strcmp(verb->name, "vcpu-set") || !strncmp(verb->name, "block-a", 7) ||
+                          strstr(verb->name, "-detach");
             snprintf(line, sizeof line, "%s ghosts%s", verb->name, second ? " 1" : "");
             expect(line, FAILED, "no domain is called ghosts: list shows them\n");
         }
@@ -251,8 +252,6 @@ static void a_domain_s_life(void **state)
     expect("domid tree", FAILED, "domid: no domain is called tree: did you mean three?\n");
     expect("list -l deb", DONE, "\"kernel\": \"k\"");
     expect("uptime deb", DONE, "deb                                  1  0:00:00\n");
-    expect("mem-max deb 16", DONE, "");
-    expect("mem-max deb lots", USAGE, "mem-max: lots: a size is a number of MiB");
     expect("reboot deb", DONE, "note: the domain has not said that it heeds such requests");
     assert_string_equal(world_node("/local/domain/1/control/shutdown"), "reboot");
     expect("shutdown -w deb", FAILED, "shutdown: domain 1 has not ended within 180 seconds");
@@ -268,6 +267,40 @@ static void a_domain_s_life(void **state)
     expect("destroy 0", FAILED, "destroy: domain 0 runs this command: it cannot be done to it\n");
     assert_int_equal(world.domains, 0);
     expect("console ghost", DONE, "");
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    set_up();
+    expect("create deb -p vcpus=1 maxvcpus=3", DONE, "");
+    expect("mem-max deb lots", USAGE, "mem-max: lots: a size is a number of MiB");
+    expect("mem-max deb 0", USAGE, "mem-max: 0: a size is a number of MiB");
+    expect("mem-max deb 7", FAILED, "mem-max: deb: it is to have 8 MiB now: mem-set first makes that less\n");
+    expect("mem-set deb 16", FAILED, "mem-set: deb: it may have 8 MiB at most: mem-max raises that\n");
+    expect("mem-max deb 4g", DONE, "");
+    expect("mem-set deb 4g", FAILED, "mem-set: deb: it has 8 MiB, and 1.9 GiB are free: another domain must");
+    expect("mem-set deb 16", DONE, "");
+    assert_string_equal(world_node("/local/domain/1/memory/target"), "16384");
+    expect("mem-set -w deb 12", FAILED,
+           "mem-set: deb: it stays at 8 of 12 MiB: has its kernel a balloon driver");
+    expect("mem-set deb 6144k", DONE, "");
+    assert_string_equal(world_node("/local/domain/1/memory/target"), "6144");
+    expect("mem-set -w deb 8", DONE, "");
+    expect("mem-set 0 64", FAILED, "mem-set: 0: it was not created here");
+
+    expect("vcpu-set deb 0", FAILED, "vcpu-set: 0: deb can have 1 to 3 CPUs: maxvcpus");
+    expect("vcpu-set deb 4", FAILED, "vcpu-set: 4: deb can have 1 to 3 CPUs: maxvcpus");
+    expect("vcpu-set deb two", FAILED, "vcpu-set: two: deb can have 1 to 3 CPUs");
+    expect("vcpu-set deb 2", FAILED, "vcpu-set: 2: the machine has 1 CPUs: -i (--ignore-host)");
+    expect("vcpu-set -i deb 2", DONE, "");
+    assert_string_equal(world_node("/local/domain/1/cpu/1/availability"), "online");
+    assert_string_equal(world_node("/local/domain/1/cpu/2/availability"), "offline");
+    expect("vcpu-set -iw deb 3", FAILED, "vcpu-set: deb: it stays at 1 of 3 CPUs online: does anything");
+    expect("vcpu-set -w deb 1", DONE, "");
+    assert_string_equal(world_node("/local/domain/1/cpu/1/availability"), "offline");
+    expect("vcpu-set 0 1", FAILED, "vcpu-set: 0: it was not created here");
+    expect("destroy deb", DONE, "");
 }
 
 static void dry_run(void **state)
@@ -310,6 +343,7 @@ int main(void)
         cmocka_unit_test(counters),
         cmocka_unit_test(live),
         cmocka_unit_test(a_domain_s_life),
+        cmocka_unit_test(sizes),
         cmocka_unit_test(dry_run),
         cmocka_unit_test(the_store),
     };
