@@ -3,7 +3,7 @@
 #include <pvh/apic.h>
 
 static volatile unsigned alive, ipis, events, go;
-static volatile uint32_t seen_ids;
+static volatile uint64_t seen_ids;
 
 static void on_ipi(struct trap_frame *frame)
 {
@@ -18,10 +18,24 @@ static void on_event(evtchn_port_t port, void *arg)
     __atomic_fetch_add(&events, 1, __ATOMIC_SEQ_CST);
 }
 
+/* Each CPU finds itself where CPUID says, and all of them are in one package. */
+static void check_topology(unsigned count)
+{
+    uint32_t id = apic_id();
+    EXPECT_EQ(id, 2 * cpuid(hypercall_cpuid_base() + 4, 0).ebx);
+    EXPECT_EQ(cpuid(1, 0).ebx >> 24, id & 255);
+    EXPECT(count == 1 || (cpuid(1, 0).ebx >> 16 & 255) > 2 * (count - 1));
+    struct cpuid core = cpuid(0xb, 1);
+    EXPECT_EQ(core.edx, id);
+    EXPECT_EQ(core.ebx, count);
+    EXPECT_EQ(id >> core.eax, 0);
+    EXPECT_EQ(cpuid(0xb, 0).edx, id);
+}
+
 static void other_cpu(void *arg)
 {
-    (void)arg;
-    __atomic_fetch_or(&seen_ids, 1u << cpu_index(), __ATOMIC_SEQ_CST);
+    check_topology((unsigned)(uintptr_t)arg);
+    __atomic_fetch_or(&seen_ids, 1ull << cpu_index(), __ATOMIC_SEQ_CST);
     __atomic_fetch_add(&alive, 1, __ATOMIC_SEQ_CST);
     while (!go)
         wait_for_interrupt();
@@ -43,14 +57,15 @@ int main(void)
     unsigned count = cpu_apic_ids(ids, ARRAY_SIZE(ids));
     EXPECT(count >= 1 && count <= ARRAY_SIZE(ids));
     interrupt_set(0x71, on_ipi);
+    check_topology(count);
 
     for (unsigned i = 1; i < count; i++) {
         EXPECT_EQ(VCPUOP(VCPUOP_is_up, i, NULL), 0);
-        EXPECT(smp_start(ids[i], other_cpu, NULL));
+        EXPECT(smp_start(ids[i], other_cpu, (void *)(uintptr_t)count));
         EXPECT_EQ(VCPUOP(VCPUOP_is_up, i, NULL), 1);
     }
     EXPECT(reaches(&alive, count - 1));
-    EXPECT_EQ(seen_ids, (1u << count) - 2);
+    EXPECT_EQ(seen_ids, (count < 64 ? 1ull << count : 0) - 2);
     EXPECT_EQ(VCPUOP(VCPUOP_is_up, count, NULL), -XEN_ENOENT);
 
     for (unsigned i = 1; i < count; i++)

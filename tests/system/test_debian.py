@@ -10,14 +10,16 @@ WORDS = "console=hvc0 quiet hostname=guest panic=1"
 
 
 def config(name, **keys):
-    return guest_config(name, "vmlinux", ramdisk="ramdisk", extra=WORDS, memory=192, vcpus=2,
-                        **{"on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "preserve", **keys})
+    return guest_config(name, "vmlinux", ramdisk="ramdisk", memory=192, vcpus=2,
+                        **{"extra": WORDS, "on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "preserve", **keys})
 
+
+CPUS = "/sys/devices/system/cpu/cpu"
 
 FILES = {
     "vmlinux": GUEST + "vmlinux",
     "ramdisk": GUEST + "ramdisk",
-    "one.cfg": config("one"),
+    "one.cfg": config("one", maxvcpus=4, maxmem=400, extra=WORDS + " memhp_default_state=online"),
     "two.cfg": config("two"),
 }
 MACHINE = {"smp": 1, "mem": 1024, "dom0_mem": "160M"}
@@ -54,6 +56,22 @@ def nothing_is_left(machine):
             machine.run(f"destroy {name}", timeout=20)
 
 
+def resize(machine, name):
+    """CPUs and memory while it runs. New CPUs are there at once; udev would bring them online, which this guest has not."""
+    leave(machine)
+    machine.run(f"vcpu-set -w {name} 1", timeout=20)
+    machine.run(f"vcpu-set -i {name} 3")
+    for mib in (128, 320):
+        machine.run(f"mem-set -w {name} {mib}", timeout=40)
+        assert re.search(rf"^{name} +\d+ +{mib} ", machine.run("list"), re.M)
+    machine.send(f"console {name}\r")
+    machine.wait(PROMPT)
+    for cpu in (1, 2):
+        inside(machine, f"until echo 1 > {CPUS}{cpu}/online; do sleep 1; done", timeout=20)
+    assert inside(machine, "nproc") == "3"
+    assert int(inside(machine, "awk '/MemTotal/ { print $2 }' /proc/meminfo")) > 240 << 10
+
+
 def test_shell(machine):
     start(machine, "one")
     join(machine, "one")
@@ -65,6 +83,7 @@ def test_shell(machine):
     slept = float(inside(machine, "cut -d' ' -f1 /proc/uptime")) - before
     assert 2 <= slept < 4
     assert "xen" in inside(machine, "cat /sys/devices/system/clocksource/clocksource0/current_clocksource")
+    resize(machine, "one")
     machine.send("poweroff\r")
     machine.wait("^dom0# ", timeout=30)
     machine.until_gone("one")
