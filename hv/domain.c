@@ -346,6 +346,7 @@ static int64_t stop_for_good(struct domain *d)
         timer_kill(&v->poll);
     }
     watchdogs_kill(d);
+    sched_cap_kill(d);
     return 0;
 }
 

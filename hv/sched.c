@@ -1,82 +1,58 @@
 /*
- * The scheduler.
+ * The scheduler: queues, choosing, starting and stopping.
  *
  * Fairness: vcpu->vtime is the time that a vCPU ran, divided by its domain's weight. The least vtime runs;
  * running raises it, waiting does not, so each vCPU that waits is served sooner or later whatever the others
- * do. One that slept comes back at most BOOST behind the queue: enough to preempt one that computes, too
- * little to starve it.
+ * do. One that slept comes back at most BOOST behind the queue. If it had less than its share before, it is
+ * urgent: it goes ahead of all that compute, until it has caught up with them. So it runs at once, and
+ * gains nothing but that. Across CPUs, hv/sched_balance.c sees to it that vtimes mean the same.
  *
  * Placement: a vCPU returns to where it ran, unless another CPU idles. idle_cpus and waiting_cpus, a bit per
  * CPU, are changed under that CPU's lock. Queueing publishes the waiting bit and then reads the idle bits;
  * going idle publishes the idle bit and then reads the waiting bits: one of the two sees the other, so none
  * idles while work waits.
  *
+ * Time slices: a timer runs only while somebody waits, or for a domain with a cap (hv/sched_cap.c).
+ *
  * Waking: whoever changes vcpu->stopped takes the lock of v->cpu's queue afterwards and looks again;
  * sched_softirq() clears v->running only when v's registers are in memory and looks again too. No wake-up is
  * lost between them.
  *
- * Locking: LOCK_SCHED, one queue at a time. v->cpu changes under the lock of the queue that it leaves, and
- * only while v is neither queued nor running.
+ * Locking: LOCK_SCHED, one queue at a time but for sched_balance(). v->cpu changes under the lock of the
+ * queue that it leaves, and only while v is not running, and not queued unless both queues are locked.
  */
 #include <hv/arch/time.h>
 #include <hv/arch/vcpu.h>
-#include <hv/cpu.h>
-#include <hv/domain.h>
 #include <hv/evtchn.h>
-#include <hv/printk.h>
-#include <hv/sched.h>
+#include <hv/sched_internal.h>
 #include <hv/vcpu_time.h>
-#include <xen/errno.h>
 
-#define SLICE (10 * MILLISECOND)
 #define BOOST (SLICE / 2)
-/*
- * How far behind one must be to displace another that could go on. More than changing over takes, which is
- * charged too: otherwise two of nearly the same vtime take turns at changing over, and neither runs.
- */
-#define LEAD (MILLISECOND)
 
 _Static_assert(MAX_CPUS == 64, "sets of CPUs are 64-bit masks");
 
-static uint64_t idle_cpus, waiting_cpus;
+uint64_t idle_cpus, waiting_cpus, astray_cpus;
+ns_t sched_ratelimit;
 
-static uint64_t cpu_bit(const struct cpu *cpu)
-{
-    return 1ull << cpu->id;
-}
-
-static uint64_t all_cpus(void)
-{
-    return ~0ull >> (MAX_CPUS - cpu_count);
-}
-
-static uint64_t allowed_cpus(const struct vcpu *v)
-{
-    return v->pin ? v->pin : v->affinity;
-}
-
-/* vtimes of different queues drift, and all of them may wrap: only differences mean something. */
-static bool before(uint64_t a, uint64_t b)
-{
-    return (int64_t)(a - b) < 0;
-}
-
-/* Charges what runs, and moves the queue's vtime up to the least of those here. */
-static void advance_locked(struct run_queue *rq, ns_t now)
+void sched_advance_locked(struct run_queue *rq, ns_t now)
 {
     struct vcpu *v = rq->chosen;
     if (vcpu_is_idle(v) || now <= v->charged)
         return;
-    v->vtime += (now - v->charged) * SCHED_DEFAULT_WEIGHT / READ_ONCE(v->domain->sched_weight);
+    if (v->domain->sched_cap)
+        cap_charge(v->domain, v->charged, now);
+    v->vtime += vtime_of(v, now - v->charged);
     v->charged = now;
 
     uint64_t least = v->vtime;
     if (!list_empty(&rq->ready)) {
-        uint64_t first = list_entry(rq->ready.next, struct vcpu, ready_link)->vtime;
+        uint64_t first = first_ready(rq)->vtime;
         least = before(first, least) ? first : least;
     }
     if (before(rq->vtime, least))
         rq->vtime = least;
+    if (v->urgent && !before(v->vtime, rq->vtime))
+        v->urgent = false;
 }
 
 /* --- queues --------------------------------------------------------------------------------------------- */
@@ -92,20 +68,23 @@ struct cpu *sched_lock_vcpu(const struct vcpu *v)
     }
 }
 
-static void enqueue_locked(struct cpu *cpu, struct vcpu *v)
+void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
 {
     struct run_queue *rq = &cpu->run_queue;
     /* From the tail: whoever has just run belongs there. */
     struct list *after = rq->ready.prev;
-    while (after != &rq->ready && before(v->vtime, list_entry(after, struct vcpu, ready_link)->vtime))
-        after = after->prev;
+    for (; after != &rq->ready; after = after->prev) {
+        const struct vcpu *other = list_entry(after, struct vcpu, ready_link);
+        if (v->urgent == other->urgent ? !before(v->vtime, other->vtime) : other->urgent)
+            break;
+    }
     list_add_head(after, &v->ready_link);
     v->queued = true;
     if (!rq->count++)
         __atomic_fetch_or(&waiting_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
-static void dequeue_locked(struct cpu *cpu, struct vcpu *v)
+void sched_dequeue_locked(struct cpu *cpu, struct vcpu *v)
 {
     list_remove(&v->ready_link);
     v->queued = false;
@@ -113,59 +92,49 @@ static void dequeue_locked(struct cpu *cpu, struct vcpu *v)
         __atomic_fetch_and(&waiting_cpus, ~cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
-/* v, neither queued nor running, moves from the locked queue of `from` to that of `to`, keeping its lead or
- * lag. */
-static void move_locked(struct vcpu *v, struct cpu *from, struct cpu *to)
+void sched_move_locked(struct vcpu *v, struct cpu *to)
 {
-    v->vtime += READ_ONCE(to->run_queue.vtime) - from->run_queue.vtime;
+    uint64_t apart = vtime_of(v, APART), ahead = READ_ONCE(to->run_queue.vtime) - v->cpu->run_queue.vtime;
+    /* CPUs of which one idled, or is due to others than v, have clocks that mean nothing to one another. */
+    if (ahead + apart > 2 * apart)
+        v->vtime += ahead;
     WRITE_ONCE(v->cpu, to);
 }
 
-/* Where v, at home on the locked queue of cpu, had better be queued. */
-static struct cpu *choose_cpu_locked(const struct vcpu *v, struct cpu *cpu)
+/* v could go on, but first, who waits, takes its place. */
+static bool gives_way(const struct vcpu *v, const struct vcpu *first)
 {
-    uint64_t allowed = allowed_cpus(v), idle = allowed & __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
-    if (idle & cpu_bit(cpu))
-        return cpu;
-    if (idle)
-        return cpus[__builtin_ctzll(idle)];
-
-    bool home = allowed & cpu_bit(cpu);
-    struct cpu *best = home ? cpu : cpus[__builtin_ctzll(allowed)];
-    if (home && cpu->run_queue.count < 2)
-        return cpu;
-    for (uint64_t rest = allowed; rest; rest &= rest - 1) {
-        struct cpu *other = cpus[__builtin_ctzll(rest)];
-        /* A difference of one is no reason to move. */
-        if (READ_ONCE(other->run_queue.count) + (best == cpu) < READ_ONCE(best->run_queue.count))
-            best = other;
-    }
-    return best;
+    if (first->urgent != v->urgent)
+        return first->urgent;
+    return before(first->vtime + vtime_of(v, LEAD), v->vtime);
 }
 
-/* What was chosen gives way to v, or has to learn that someone waits. advance_locked() came before. */
-static bool needs_pass_locked(const struct run_queue *rq, const struct vcpu *v)
+bool sched_needs_pass_locked(const struct run_queue *rq, const struct vcpu *v)
 {
-    return vcpu_is_idle(rq->chosen) || !rq->sliced || before(v->vtime + LEAD, rq->chosen->vtime);
-}
-
-/* A vCPU came to wait on cpu's queue although some CPU that it may use idles: that one is to fetch it. */
-static void call_idle_cpu(const struct vcpu *v, const struct cpu *cpu)
-{
-    uint64_t idle = allowed_cpus(v) & ~cpu_bit(cpu) & __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
-    if (idle)
-        softirq_raise_on(cpus[__builtin_ctzll(idle)], SOFTIRQ_SCHEDULE);
+    return vcpu_is_idle(rq->chosen) || !rq->sliced || v->urgent || gives_way(rq->chosen, v);
 }
 
 static int stopped_state(uint32_t stopped)
 {
-    return stopped & VCPU_BLOCKED ? RUNSTATE_blocked : RUNSTATE_offline;
+    if (stopped & VCPU_BLOCKED)
+        return RUNSTATE_blocked;
+    return stopped & ~VCPU_CAPPED ? RUNSTATE_offline : RUNSTATE_runnable;
 }
 
-/* Something about v changed. Queues it if it may run and does not; otherwise notes why it does not. */
-static void place(struct vcpu *v)
+/* v comes to wait on rq, with as much of a claim as it may have. */
+static void settle_vtime_locked(const struct run_queue *rq, struct vcpu *v)
 {
-    for (bool moved = false;; moved = true) {
+    bool slept = v->runstate.state != RUNSTATE_runnable;
+    uint64_t least = rq->vtime - vtime_of(v, slept ? BOOST : APART);
+    if (before(v->vtime, least))
+        v->vtime = least;
+    if (slept)
+        v->urgent = before(v->vtime + vtime_of(v, LEAD), rq->vtime);
+}
+
+void sched_place(struct vcpu *v, bool settled)
+{
+    for (;; settled = true) {
         struct cpu *cpu = sched_lock_vcpu(v);
         uint32_t stopped = __atomic_load_n(&v->stopped, __ATOMIC_SEQ_CST);
         if (v->queued || v->running || stopped) {
@@ -174,54 +143,24 @@ static void place(struct vcpu *v)
             spin_unlock(&cpu->run_queue.lock);
             return;
         }
-        struct cpu *to = moved && (allowed_cpus(v) & cpu_bit(cpu)) ? cpu : choose_cpu_locked(v, cpu);
+        struct cpu *to = settled && (allowed_cpus(v) & cpu_bit(cpu)) ? cpu : sched_choose_cpu_locked(v, cpu);
         if (to == cpu) {
             ns_t now = time_now();
-            advance_locked(&cpu->run_queue, now);
-            if (before(v->vtime, cpu->run_queue.vtime - BOOST))
-                v->vtime = cpu->run_queue.vtime - BOOST;
+            sched_advance_locked(&cpu->run_queue, now);
+            settle_vtime_locked(&cpu->run_queue, v);
             runstate_change_locked(v, RUNSTATE_runnable, now);
-            enqueue_locked(cpu, v);
-            bool pass = needs_pass_locked(&cpu->run_queue, v), waits = !vcpu_is_idle(cpu->run_queue.chosen);
+            sched_enqueue_locked(cpu, v);
+            bool pass = sched_needs_pass_locked(&cpu->run_queue, v),
+                 waits = !vcpu_is_idle(cpu->run_queue.chosen);
             spin_unlock(&cpu->run_queue.lock);
             if (pass)
                 softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
             if (waits)
-                call_idle_cpu(v, cpu);
+                sched_call_idle_cpu(v, cpu);
             return;
         }
-        move_locked(v, cpu, to);
+        sched_move_locked(v, to);
         spin_unlock(&cpu->run_queue.lock);
-    }
-}
-
-/* An idle CPU fetches a vCPU that waits elsewhere, if there is one that may run here. */
-static void steal(struct cpu *cpu)
-{
-    uint64_t others = __atomic_load_n(&waiting_cpus, __ATOMIC_SEQ_CST) & ~cpu_bit(cpu);
-    for (; others; others &= others - 1) {
-        struct cpu *from = cpus[__builtin_ctzll(others)];
-        struct vcpu *found = NULL;
-        spin_lock(&from->run_queue.lock);
-        list_for_each (item, &from->run_queue.ready) {
-            struct vcpu *v = list_entry(item, struct vcpu, ready_link);
-            if (allowed_cpus(v) & cpu_bit(cpu)) {
-                found = v;
-                break;
-            }
-        }
-        /* A CPU that idles, or is about to give way, serves its own. */
-        if (found && from->run_queue.count == 1 && vcpu_is_idle(from->run_queue.chosen))
-            found = NULL;
-        if (found) {
-            dequeue_locked(from, found);
-            move_locked(found, from, cpu);
-        }
-        spin_unlock(&from->run_queue.lock);
-        if (found) {
-            place(found);
-            return;
-        }
     }
 }
 
@@ -229,21 +168,60 @@ static void steal(struct cpu *cpu)
 
 static void slice_end(struct timer *timer, void *arg)
 {
-    (void)timer, (void)arg;
+    struct run_queue *rq = arg;
+    (void)timer;
+    rq->slice_ended = true;
     softirq_raise(SOFTIRQ_SCHEDULE);
 }
 
-static struct vcpu *pick_locked(struct cpu *cpu, struct vcpu *prev)
+/* prev may run on, and would if nobody else were here. */
+static bool may_stay_locked(const struct cpu *cpu, struct vcpu *prev, ns_t now)
+{
+    if (vcpu_is_idle(prev) || __atomic_load_n(&prev->stopped, __ATOMIC_SEQ_CST) ||
+        !(allowed_cpus(prev) & cpu_bit(cpu)))
+        return false;
+    if (unlikely(cap_exhausted(prev->domain, now))) {
+        cap_park_locked(prev);
+        return false;
+    }
+    uint64_t preferred = preferred_cpus(prev);
+    return (preferred & cpu_bit(cpu)) || !(preferred & __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED));
+}
+
+static struct vcpu *pick_locked(struct cpu *cpu, struct vcpu *prev, ns_t now)
 {
     struct run_queue *rq = &cpu->run_queue;
-    bool stays = !vcpu_is_idle(prev) && !__atomic_load_n(&prev->stopped, __ATOMIC_SEQ_CST) &&
-                 (allowed_cpus(prev) & cpu_bit(cpu));
-    bool yields = rq->yields;
+    bool stays = may_stay_locked(cpu, prev, now), yields = rq->yields;
     rq->yields = false;
-    if (list_empty(&rq->ready))
-        return stays ? prev : cpu->idle;
-    struct vcpu *first = list_entry(rq->ready.next, struct vcpu, ready_link);
-    return stays && !yields && !before(first->vtime + LEAD, prev->vtime) ? prev : first;
+    while (!list_empty(&rq->ready)) {
+        struct vcpu *first = first_ready(rq);
+        if (unlikely(cap_exhausted(first->domain, now))) {
+            sched_dequeue_locked(cpu, first);
+            cap_park_locked(first);
+            continue;
+        }
+        if (!stays || yields)
+            return first;
+        return now >= rq->began + READ_ONCE(sched_ratelimit) && gives_way(prev, first) ? first : prev;
+    }
+    return stays ? prev : cpu->idle;
+}
+
+/* When it has to be looked at again what runs here: NS_NEVER while one that may do so runs alone. */
+static ns_t next_look_locked(const struct run_queue *rq, bool fresh, ns_t now)
+{
+    ns_t end = NS_NEVER;
+    if (rq->sliced) {
+        end = timer_expiry(&rq->slice);
+        if (fresh || end == NS_NEVER)
+            end = now + SLICE;
+        /* Somebody urgent waits because others are so, too, or until the rate limit lets it go. */
+        if (first_ready(rq)->urgent)
+            end = MIN(end, MAX(now + LEAD, rq->began + READ_ONCE(sched_ratelimit)));
+    }
+    if (unlikely(rq->chosen->domain->sched_cap) && !vcpu_is_idle(rq->chosen))
+        end = MIN(end, cap_check_time(rq->chosen, now));
+    return end;
 }
 
 /* Notes the choice, so that other CPUs see it, and has the slice end if somebody waits for that. */
@@ -252,11 +230,12 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
     struct run_queue *rq = &cpu->run_queue;
     if (next != prev) {
         rq->chosen = next;
+        rq->began = now;
         runstate_change_locked(next, RUNSTATE_running, now); /* the idle one's is the CPU's idle time */
         if (vcpu_is_idle(next)) {
             __atomic_fetch_or(&idle_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
         } else {
-            dequeue_locked(cpu, next);
+            sched_dequeue_locked(cpu, next);
             next->charged = now;
             /* Full barrier: senders of events set pending bits, then look at this; we set this, then look at
              * the bits. */
@@ -271,11 +250,17 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
         }
     }
 
+    bool astray = !vcpu_is_idle(next) && !(preferred_cpus(next) & cpu_bit(cpu));
+    if (unlikely(astray != rq->astray)) {
+        rq->astray = astray;
+        __atomic_fetch_xor(&astray_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
+    }
     rq->sliced = rq->count && !vcpu_is_idle(next);
-    if (!rq->sliced)
+    ns_t end = next_look_locked(rq, next != prev, now);
+    if (end == NS_NEVER)
         timer_stop(&rq->slice);
-    else if (next != prev || timer_expiry(&rq->slice) == NS_NEVER)
-        timer_set(&rq->slice, now + SLICE);
+    else if (end != timer_expiry(&rq->slice))
+        timer_set(&rq->slice, end);
 }
 
 static void switch_to(struct cpu *cpu, struct vcpu *prev, struct vcpu *next)
@@ -296,24 +281,29 @@ static void switch_to(struct cpu *cpu, struct vcpu *prev, struct vcpu *next)
 void sched_softirq(void)
 {
     struct cpu *cpu = this_cpu();
+    struct run_queue *rq = &cpu->run_queue;
     struct vcpu *prev = cpu->current_vcpu;
-    ns_t now = time_now();
+    if (rq->slice_ended) {
+        rq->slice_ended = false;
+        sched_balance(cpu);
+    }
 
-    spin_lock(&cpu->run_queue.lock);
-    advance_locked(&cpu->run_queue, now);
-    struct vcpu *next = pick_locked(cpu, prev);
+    ns_t now = time_now();
+    spin_lock(&rq->lock);
+    sched_advance_locked(rq, now);
+    struct vcpu *next = pick_locked(cpu, prev, now);
     choose_locked(cpu, prev, next, now);
-    spin_unlock(&cpu->run_queue.lock);
+    spin_unlock(&rq->lock);
 
     if (next != prev) {
         switch_to(cpu, prev, next);
         if (!vcpu_is_idle(prev)) {
             __atomic_store_n(&prev->running, false, __ATOMIC_SEQ_CST);
-            place(prev);
+            sched_place(prev, false);
         }
     }
     if (vcpu_is_idle(next))
-        steal(cpu);
+        sched_steal(cpu);
 }
 
 void vcpu_yield_current(void)
@@ -324,10 +314,11 @@ void vcpu_yield_current(void)
 
     spin_lock(&rq->lock);
     if (!list_empty(&rq->ready)) {
-        uint64_t first = list_entry(rq->ready.next, struct vcpu, ready_link)->vtime;
-        advance_locked(rq, time_now());
+        uint64_t first = first_ready(rq)->vtime;
+        sched_advance_locked(rq, time_now());
         if (before(v->vtime, first))
             v->vtime = first;
+        v->urgent = false;
         rq->yields = true;
         softirq_raise(SOFTIRQ_SCHEDULE);
     }
@@ -339,29 +330,27 @@ void vcpu_yield_current(void)
 void vcpu_wake(struct vcpu *v, uint32_t bits)
 {
     if (__atomic_fetch_and(&v->stopped, ~bits, __ATOMIC_SEQ_CST) & bits)
-        place(v);
+        sched_place(v, false);
 }
 
-/* v must not be queued where it is, or must leave the CPU where it runs: because it is stopped, or may not
- * use that CPU. */
-static void displace(struct vcpu *v)
+void sched_displace(struct vcpu *v)
 {
     struct cpu *cpu = sched_lock_vcpu(v);
     bool running = v->running;
     if (v->queued)
-        dequeue_locked(cpu, v);
+        sched_dequeue_locked(cpu, v);
     spin_unlock(&cpu->run_queue.lock);
     if (running)
         softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
     else
-        place(v);
+        sched_place(v, false);
 }
 
 void vcpu_stop(struct vcpu *v, uint32_t bits)
 {
     if (!(~__atomic_fetch_or(&v->stopped, bits, __ATOMIC_SEQ_CST) & bits))
         return;
-    displace(v);
+    sched_displace(v);
 }
 
 void vcpu_unblock(struct vcpu *v)
@@ -440,51 +429,6 @@ bool domain_is_stopped(const struct domain *d)
     return true;
 }
 
-/* --- control -------------------------------------------------------------------------------------------- */
-
-int sched_set_weight(struct domain *d, uint32_t weight)
-{
-    if (!weight || weight > SCHED_MAX_WEIGHT)
-        return -XEN_EINVAL;
-    WRITE_ONCE(d->sched_weight, weight);
-    return 0;
-}
-
-uint32_t sched_get_weight(const struct domain *d)
-{
-    return d->sched_weight ? d->sched_weight : SCHED_DEFAULT_WEIGHT;
-}
-
-int sched_set_affinity(struct vcpu *v, uint64_t mask)
-{
-    mask &= all_cpus();
-    if (!mask)
-        return -XEN_EINVAL;
-    WRITE_ONCE(v->affinity, mask);
-    displace(v);
-    return 0;
-}
-
-int sched_pin(struct vcpu *v, uint32_t cpu)
-{
-    if (cpu >= cpu_count)
-        return -XEN_EINVAL;
-    if (v->pin)
-        return -XEN_EBUSY;
-    WRITE_ONCE(v->pin, 1ull << cpu);
-    displace(v);
-    return 0;
-}
-
-int sched_unpin(struct vcpu *v)
-{
-    if (!v->pin)
-        return -XEN_EINVAL;
-    WRITE_ONCE(v->pin, 0);
-    displace(v);
-    return 0;
-}
-
 /* --- beginning and end ---------------------------------------------------------------------------------- */
 
 void sched_cpu_init(struct cpu *cpu)
@@ -493,7 +437,7 @@ void sched_cpu_init(struct cpu *cpu)
     spin_lock_init(&rq->lock, LOCK_SCHED);
     list_init(&rq->ready);
     rq->chosen = cpu->idle;
-    timer_init(&rq->slice, slice_end, NULL);
+    timer_init(&rq->slice, slice_end, rq);
     __atomic_fetch_or(&idle_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
@@ -508,7 +452,7 @@ int sched_vcpu_init(struct vcpu *v)
         d->sched_weight = SCHED_DEFAULT_WEIGHT;
     v->cpu = cpus[__atomic_fetch_add(&next_cpu, 1, __ATOMIC_RELAXED) % cpu_count];
     v->vtime = READ_ONCE(v->cpu->run_queue.vtime);
-    v->affinity = all_cpus();
+    v->affinity = v->soft_affinity = all_cpus();
     v->stopped = VCPU_DOWN | (d->pause_count || d->shut_down || d->dying ? VCPU_DOMAIN : 0);
     v->runstate.state = RUNSTATE_offline;
     v->runstate.state_entry_time = time_now();
@@ -519,30 +463,4 @@ int sched_vcpu_init(struct vcpu *v)
 void sched_vcpu_destroy(struct vcpu *v)
 {
     vcpu_time_destroy(v);
-}
-
-/* --- debug key ------------------------------------------------------------------------------------------ */
-
-static void dump_vcpu(struct vcpu *v)
-{
-    static const char *const states[] = {"running", "runnable", "blocked", "offline"};
-    struct vcpu_runstate_info r;
-    runstate_get(v, &r);
-    printk(LOG_INFO "  d%uv%u CPU %u %s stopped %#x pending %u vtime %lu ran %lu ms\n", v->domain->id, v->id,
-           v->cpu->id, states[r.state], v->stopped, vcpu_upcall_pending(v), v->vtime,
-           r.time[RUNSTATE_running] / MILLISECOND);
-}
-
-void sched_dump(void)
-{
-    printk(LOG_INFO "  idle CPUs %#lx, with vCPUs waiting %#lx\n", idle_cpus, waiting_cpus);
-    for (unsigned i = 0; i < cpu_count; i++) {
-        struct run_queue *rq = &cpus[i]->run_queue;
-        printk(LOG_INFO "  CPU %u: %u wait, vtime %lu, %s\n", i, rq->count, rq->vtime,
-               rq->sliced ? "sliced" : "not sliced");
-    }
-    for (struct domain *d = domain_next(0); d; d = domain_next(d->id + 1))
-        for (uint32_t i = 0; i < d->max_vcpus; i++)
-            if (domain_vcpu(d, i))
-                dump_vcpu(d->vcpu[i]);
 }

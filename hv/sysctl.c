@@ -157,6 +157,23 @@ static int64_t sched_id(struct xen_sysctl *op)
     return 0;
 }
 
+/* All CPUs are pool 0. */
+static int64_t scheduler_op(struct xen_sysctl *op)
+{
+    struct xen_sysctl_scheduler_op *s = &op->u.scheduler_op;
+    struct xen_sysctl_credit2_schedule *params = &s->u.sched_credit2;
+
+    if (s->cmd != XEN_SYSCTL_SCHEDOP_putinfo && s->cmd != XEN_SYSCTL_SCHEDOP_getinfo)
+        return -XEN_EINVAL;
+    if (s->cpupool_id != 0)
+        return -XEN_ESRCH;
+    if (s->sched_id != SCHED_ID)
+        return -XEN_EINVAL;
+    int error = s->cmd == XEN_SYSCTL_SCHEDOP_putinfo ? sched_set_ratelimit(params->ratelimit_us * 1000ul) : 0;
+    params->ratelimit_us = (uint32_t)(sched_get_ratelimit() / 1000);
+    return error;
+}
+
 static uint32_t count_domains(void)
 {
     uint32_t count = 0;
@@ -189,12 +206,12 @@ static int64_t cpupool(struct xen_sysctl *op)
 int64_t do_sysctl(uint64_t arg[6])
 {
     static sysctl_fn *const operation[] = {
-        [XEN_SYSCTL_readconsole] = read_console, [XEN_SYSCTL_physinfo] = physinfo,
-        [XEN_SYSCTL_sched_id] = sched_id,        [XEN_SYSCTL_getdomaininfolist] = get_domain_infos,
-        [XEN_SYSCTL_debug_keys] = debug_keys,    [XEN_SYSCTL_getcpuinfo] = get_cpu_info,
-        [XEN_SYSCTL_availheap] = avail_heap,     [XEN_SYSCTL_cputopoinfo] = cpu_topology,
-        [XEN_SYSCTL_numainfo] = numa_info,       [XEN_SYSCTL_cpupool_op] = cpupool,
-        [XEN_SYSCTL_perfc_op] = perfc,
+        [XEN_SYSCTL_readconsole] = read_console,  [XEN_SYSCTL_physinfo] = physinfo,
+        [XEN_SYSCTL_sched_id] = sched_id,         [XEN_SYSCTL_getdomaininfolist] = get_domain_infos,
+        [XEN_SYSCTL_debug_keys] = debug_keys,     [XEN_SYSCTL_getcpuinfo] = get_cpu_info,
+        [XEN_SYSCTL_availheap] = avail_heap,      [XEN_SYSCTL_cputopoinfo] = cpu_topology,
+        [XEN_SYSCTL_numainfo] = numa_info,        [XEN_SYSCTL_cpupool_op] = cpupool,
+        [XEN_SYSCTL_scheduler_op] = scheduler_op, [XEN_SYSCTL_perfc_op] = perfc,
     };
     struct xen_sysctl op;
 

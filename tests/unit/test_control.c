@@ -1,4 +1,4 @@
-/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/perfc.c hv/hvm_op.c hv/platform_op.c hv/vcpu_op.c */
+/* sources: tests/unit/fake/machine.c tests/unit/fake/guest.c tests/unit/fake/absent.c hv/frame.c hv/heap.c hv/lock.c hv/rcu.c hv/cpu.c hv/timer.c hv/sched.c hv/sched_balance.c hv/sched_cap.c hv/sched_control.c hv/runstate.c hv/vcpu_time.c hv/evtchn.c hv/evtchn_2l.c hv/evtchn_fifo.c hv/domain.c hv/vcpu.c hv/sched_op.c hv/hypercall.c hv/gnttab.c hv/gnttab_pin.c hv/gnttab_map.c hv/gnttab_copy.c hv/domctl.c hv/domctl_sched.c hv/domctl_state.c hv/sysctl.c hv/perfc.c hv/hvm_op.c hv/platform_op.c hv/vcpu_op.c */
 /* cflags: -pthread */
 /* The toolstack's side: domctl, sysctl, HVM parameters; the life of a domain from its creation to its last
  * page. */
@@ -304,17 +304,46 @@ static void test_vcpus(void **state)
     assert_int_equal(buffer[0], 2);
     assert_int_equal(buffer[1], 0);
     a->flags = XEN_VCPUAFFINITY_SOFT;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), -XEN_EINVAL); /* no bitmap */
     a->cpumap_soft.nr_bits = 8;
     set_xen_guest_handle(a->cpumap_soft.bitmap, (uint8_t *)buffer);
-    buffer[0] = 1;
-    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), -XEN_EOPNOTSUPP);
     buffer[0] = 3;
     assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), 0);
+    assert_int_equal(buffer[0], 2); /* what of it is allowed */
+    assert_int_equal(domctl(XEN_DOMCTL_getvcpuaffinity, guest->id), 0);
+    assert_int_equal(buffer[0], 3); /* what was set */
+    buffer[0] = 0;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), 0);
+
+    /* Both at once, and neither when one of them is wrong; not while it is pinned, unless that is forced. */
+    a->flags = XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT;
+    set_xen_guest_handle(a->cpumap_soft.bitmap, (uint8_t *)buffer + 8);
+    buffer[0] = 3, buffer[1] = 0, buffer[8] = 1;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), 0);
+    assert_int_equal(guest->vcpu[0]->affinity, 3);
+    assert_int_equal(guest->vcpu[0]->soft_affinity, 1);
+    buffer[0] = 1;
+    set_xen_guest_handle(a->cpumap_soft.bitmap, (uint8_t *)8);
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), -XEN_EFAULT);
+    assert_int_equal(guest->vcpu[0]->affinity, 3);
+    a->flags = XEN_VCPUAFFINITY_HARD;
+    assert_int_equal(sched_pin(guest->vcpu[0], 0), 0);
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), -XEN_EBUSY);
+    a->flags = XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_FORCE;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), 0);
+    a->flags = 0;
+    assert_int_equal(domctl(XEN_DOMCTL_setvcpuaffinity, guest->id), -XEN_EINVAL);
+    a->flags = XEN_VCPUAFFINITY_SOFT;
     a->cpumap_soft.nr_bits = ~0u;
     assert_int_equal(domctl(XEN_DOMCTL_getvcpuaffinity, guest->id), -XEN_EINVAL);
     a->vcpu = 99;
-    assert_int_equal(domctl(XEN_DOMCTL_getvcpuaffinity, guest->id), -XEN_ESRCH);
+    assert_int_equal(domctl(XEN_DOMCTL_getvcpuaffinity, guest->id), -XEN_EINVAL);
+}
 
+static void test_scheduler(void **state)
+{
+    (void)state;
+    memset(op, 0, sizeof *op);
     struct xen_domctl_scheduler_op *s = &op->u.scheduler_op;
     *s = (struct xen_domctl_scheduler_op){.sched_id = XEN_SCHEDULER_CREDIT2,
                                           .cmd = XEN_DOMCTL_SCHEDOP_getinfo};
@@ -324,10 +353,59 @@ static void test_vcpus(void **state)
     s->u.credit2.weight = 512;
     assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), 0);
     assert_int_equal(sched_get_weight(guest), 512);
+    s->u.credit2.weight = 0;
     s->u.credit2.cap = 50;
-    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), -XEN_EOPNOTSUPP);
-    s->sched_id = XEN_SCHEDULER_CREDIT;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), 0);
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), 0);
+    assert_int_equal(s->u.credit2.weight, 512);
+    assert_int_equal(s->u.credit2.cap, 50);
+    s->cmd = XEN_DOMCTL_SCHEDOP_putinfo;
+    s->u.credit2.cap = UINT16_MAX;
+    s->u.credit2.weight = 1;
     assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), -XEN_EINVAL);
+    assert_int_equal(sched_get_weight(guest), 512);
+    assert_int_equal(sched_get_cap(guest), 50);
+    s->u.credit2.cap = 0;
+    s->u.credit2.weight = 256;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), 0);
+    assert_int_equal(sched_get_cap(guest), 0);
+    s->cmd = XEN_DOMCTL_SCHEDOP_getvcpuinfo;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), -XEN_EINVAL);
+    s->cmd = XEN_DOMCTL_SCHEDOP_putvcpuinfo;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), -XEN_EINVAL);
+    s->sched_id = XEN_SCHEDULER_CREDIT;
+    s->cmd = XEN_DOMCTL_SCHEDOP_getinfo;
+    assert_int_equal(domctl(XEN_DOMCTL_scheduler_op, guest->id), -XEN_EINVAL);
+}
+
+static void test_scheduler_parameters(void **state)
+{
+    (void)state;
+    memset(sop, 0, sizeof *sop);
+    struct xen_sysctl_scheduler_op *s = &sop->u.scheduler_op;
+    s->sched_id = XEN_SCHEDULER_CREDIT2;
+    s->cmd = XEN_SYSCTL_SCHEDOP_putinfo;
+    s->u.sched_credit2.ratelimit_us = 2000;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), 0);
+    s->u.sched_credit2.ratelimit_us = XEN_SYSCTL_SCHED_RATELIMIT_MIN - 1;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), -XEN_EINVAL);
+    s->u.sched_credit2.ratelimit_us = UINT32_MAX;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), -XEN_EINVAL);
+    s->cmd = XEN_SYSCTL_SCHEDOP_getinfo;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), 0);
+    assert_int_equal(s->u.sched_credit2.ratelimit_us, 2000);
+    s->cmd = XEN_SYSCTL_SCHEDOP_putinfo;
+    s->u.sched_credit2.ratelimit_us = 0;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), 0);
+    s->cmd = 2;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), -XEN_EINVAL);
+    s->cmd = XEN_SYSCTL_SCHEDOP_getinfo;
+    s->cpupool_id = 1;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), -XEN_ESRCH);
+    s->cpupool_id = 0;
+    s->sched_id = XEN_SCHEDULER_CREDIT;
+    assert_int_equal(sysctl(XEN_SYSCTL_scheduler_op), -XEN_EINVAL);
 }
 
 static void test_contexts(void **state)
@@ -517,6 +595,8 @@ int main(void)
         cmocka_unit_test(test_who_and_how),
         cmocka_unit_test(test_bad_configs),
         cmocka_unit_test(test_vcpus),
+        cmocka_unit_test(test_scheduler),
+        cmocka_unit_test(test_scheduler_parameters),
         cmocka_unit_test(test_contexts),
         cmocka_unit_test(test_sysctls),
         cmocka_unit_test(test_params),

@@ -2,9 +2,9 @@
  * The scheduler: which vCPU runs on which CPU.
  *
  * Per-CPU run queues ordered by the time that each vCPU ran, scaled by its domain's weight; a time slice
- * while others wait; idle CPUs take work from busy ones. A vCPU runs when it is not blocked, not down and
- * neither it nor its domain is paused. Nothing here waits: a vCPU that is to stop is kicked, and
- * vcpu_is_running() says whether it has.
+ * while others wait; idle CPUs take work from busy ones, and busy ones even out among themselves. A vCPU runs
+ * when it is not blocked, not down, neither it nor its domain is paused, and its domain has not used up its
+ * cap. Nothing here waits: a vCPU that is to stop is kicked, and vcpu_is_running() says whether it has.
  */
 #ifndef HV_SCHED_H
 #define HV_SCHED_H
@@ -21,20 +21,26 @@ struct vcpu_runstate_info;
 
 struct run_queue {
     spinlock_t lock;     /* LOCK_SCHED: all of this and the run state of the vCPUs whose cpu this is */
-    struct list ready;   /* vCPUs that could run and do not, by rising vtime */
+    struct list ready;   /* vCPUs that could run and do not: urgent ones, then the others, by rising vtime */
     uint32_t count;      /* of ready */
     struct vcpu *chosen; /* what runs here, or is about to */
     uint64_t vtime;      /* about where the vCPUs here are; never falls */
+    ns_t compared;       /* when sched_balance() last compared vtime with another queue's */
+    ns_t began;          /* when chosen came to run */
     struct timer slice;
-    bool sliced; /* the slice timer runs, or has just fired */
-    bool yields; /* chosen gives way to the next one, whatever their vtimes */
+    bool sliced;        /* somebody waits for chosen's slice to end */
+    bool slice_ended;   /* the slice timer has fired */
+    bool yields;        /* chosen gives way to the next one, whatever their vtimes */
+    bool astray;        /* chosen would rather run elsewhere */
+    uint32_t neighbour; /* the CPU that sched_balance() looked at last; own CPU only */
 };
 
 /* Why a vCPU does not run: bits of vcpu->stopped, changed atomically. Zero: it may. */
-#define VCPU_BLOCKED 0x1u /* SCHEDOP_block or poll, until an event */
-#define VCPU_DOWN    0x2u /* not yet started, or VCPUOP_down */
-#define VCPU_PAUSED  0x4u /* vcpu->pause_count > 0 */
-#define VCPU_DOMAIN  0x8u /* domain->pause_count > 0, or the domain is shut down or dying */
+#define VCPU_BLOCKED 0x1u  /* SCHEDOP_block or poll, until an event */
+#define VCPU_DOWN    0x2u  /* not yet started, or VCPUOP_down */
+#define VCPU_PAUSED  0x4u  /* vcpu->pause_count > 0 */
+#define VCPU_DOMAIN  0x8u  /* domain->pause_count > 0, or the domain is shut down or dying */
+#define VCPU_CAPPED  0x10u /* its domain ran as much as its cap allows, for now */
 
 void sched_cpu_init(struct cpu *cpu);
 /* 0 or -ENOMEM. The vCPU starts VCPU_DOWN, and VCPU_DOMAIN if its domain is paused; LOCK_DOMAIN is held or
@@ -71,16 +77,28 @@ void domain_unpause(struct domain *d);
 /* True when no vCPU of d is running (d != current domain). */
 bool domain_is_stopped(const struct domain *d);
 
-/* --- what control operations set ------------------------------------------------------------------------ */
-/* DOMCTL_scheduler_op shows it as credit2, whose weight and cap (none: 0) mean the same. */
+/* --- what control operations set (hv/sched_control.c, hv/sched_cap.c) ------------------------------------ */
+/* DOMCTL_scheduler_op shows it as credit2, whose weight, cap and rate limit mean the same. */
 #define SCHED_ID             6 /* XEN_SCHEDULER_CREDIT2 */
 #define SCHED_DEFAULT_WEIGHT 256
 #define SCHED_MAX_WEIGHT     65535
 /* weight 1 .. SCHED_MAX_WEIGHT: -EINVAL. */
 int sched_set_weight(struct domain *d, uint32_t weight);
 uint32_t sched_get_weight(const struct domain *d);
-/* -EINVAL: no CPU of mask is there. mask is cut to the CPUs that are. */
+/* Percent of one CPU that all of d's vCPUs may use together; 0: no cap. -EINVAL: more than 100 for each vCPU,
+ * -ENOMEM. LOCK_DOMCTL, or d is not known yet. */
+int sched_set_cap(struct domain *d, uint32_t cap);
+uint32_t sched_get_cap(const struct domain *d);
+/* d's vCPUs are stopped for good. */
+void sched_cap_kill(struct domain *d);
+/* How long a vCPU runs at least before another may take its CPU: 0, or from 100 us to 500 ms: -EINVAL. */
+int sched_set_ratelimit(ns_t limit);
+ns_t sched_get_ratelimit(void);
+/* Where v may run. -EINVAL: no CPU of mask is there, -EBUSY: it is pinned. mask is cut to the CPUs that are.
+ */
 int sched_set_affinity(struct vcpu *v, uint64_t mask);
+/* Where v would rather run, of the CPUs where it may; none or all of those: it has no preference. -EBUSY. */
+int sched_set_soft_affinity(struct vcpu *v, uint64_t mask);
 /* SCHEDOP_pin_override: -EINVAL as above, -EBUSY when pinned already. */
 int sched_pin(struct vcpu *v, uint32_t cpu);
 int sched_unpin(struct vcpu *v);
