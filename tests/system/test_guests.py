@@ -9,7 +9,7 @@ from machine import Machine, built, guest_config
 GUESTS = {
     name: (name, "", {}) for name in (
         "version", "memory", "evtchn", "fifo", "grant", "vcpu", "sched", "hvm", "multicall", "console", "time", "cpuid",
-        "msr", "page", "apic", "control", "hostile")
+        "msr", "page", "apic", "control", "hostile", "scrub")
 }
 GUESTS["xapic"] = ("apic", "mmio", {})
 GUESTS["smp"] = ("smp", "", {"vcpus": 4})
