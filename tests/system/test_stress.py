@@ -29,3 +29,105 @@ def test_control_operations(vendor):
         assert "DAMAGE" not in output
         assert match[1] == "PASS", output
         machine.wait_end()
+
+
+# --- dom0's shell ----------------------------------------------------------------------------------------------------------
+
+STAYS = ["disk", "left", "right"]  # they look after their own data till the end
+GOES = ["beacon", "flood", "spin", "hold", "short", "lost"]
+LONG = round(SECONDS) + 8  # they still run when the last command has been typed
+
+
+def net(name, address, peer, words):
+    return guest_config(name, "net", extra=f"mode=stream {words} address={address} peer={peer} seconds={LONG} seed={SEED}") \
+        + "vif = [ 'bridge=inside' ]\n"
+
+
+FILES = {
+    **{kernel: built(f"guest/{kernel}") for kernel in ("beacon", "mischief", "blk", "net")},
+    "disk.cfg": guest_config("disk", "blk", memory=32, vcpus=1, extra=f"seconds={LONG} region=4 queues=2 seed={SEED}")
+    + 'disk = [ "r0,raw,xvda,rw" ]\n',
+    "left.cfg": net("left", "10.9.0.1", "10.9.0.2", "send receive"),
+    "right.cfg": net("right", "10.9.0.2", "10.9.0.1", "send receive queues=2"),
+    "beacon.cfg": guest_config("beacon", "beacon", vcpus=2),
+    **{f"{name}.cfg": guest_config(name, "mischief", extra=name) for name in ("flood", "spin", "hold")},
+    "short.cfg": guest_config("short", "blk", memory=32, extra="seconds=1 region=2") + 'disk = [ "r1,raw,xvda,rw" ]\n',
+    "lost.cfg": guest_config("lost", "net", extra="mode=ping address=10.9.0.9 target=10.9.0.8") + "vif = [ 'bridge=inside' ]\n",
+}
+# What may be done to all, and what to those only that need not come to a good end. {} is the domain.
+GENTLE = ["pause {0}; unpause {0}", "vcpu-list {0}", "list -v {0}", "store-ls -p", "network-list {0}", "block-list {0}",
+          "vcpu-pin {0} all {cpus}", "sched-credit2 -d {0} -w {weight}", "bridge-list -v", "mem-max {0} {more}"]
+ROUGH = ["create -q {0}", "create -q {0}", "create -q -p {0}; unpause {0}", "destroy {0}", "shutdown {0}", "pause {0}", "unpause {0}",
+         "mem-set {0} {less}", "mem-max {0} {less}", "block-attach {0} r2,raw,xvdb,rw", "block-detach -f {0} xvdb",
+         "network-attach {0} bridge=inside", "network-detach -f {0} 0", "network-detach {0} 0", "vcpu-set {0} 1", "reboot {0}"]
+
+
+def some_command(choose, verbs):
+    gentle = choose.random() < 0.4
+    command = choose.choice([c for c in (GENTLE if gentle else ROUGH) if c.split()[0] in verbs])
+    cpus = choose.choice(["all", "0", "1-2", "3", "0,2", "^0"])
+    return command.format(choose.choice(STAYS + GOES if gentle else GOES), cpus=cpus, weight=choose.choice([1, 64, 256, 65535]),
+                          more=choose.randrange(40, 60), less=choose.randrange(8, 30))
+
+
+def press(machine, keys):
+    """What the debug keys print, for dom0 at its prompt."""
+    machine.send("\x01\x01\x01" + keys + "\x01\x01\x01")
+    output = machine.wait("Serial input to DOM0.*\n")
+    machine.run("")
+    return output
+
+
+def accounts(machine):
+    """Free memory and what dom0 has of the hypervisor's, whose tables grow with use and stay; then dom0's ports."""
+    machine.run("sleep 0.2")
+    output = press(machine, "qgem")
+    tables = int(re.search(r"d0: .*, p2m tables (\d+)", output)[1]) + int(re.search(r"d0: .* frames, (\d+) handles", output)[1]) // 256
+    ports = re.search(r"d0: (\d+) ports", output)[1]
+    grants = re.findall(r"grant \d+: .*", output)
+    return int(re.search(r"(\d+) KiB free", output)[1]) + 4 * tables, ports, grants
+
+
+def only_stay(machine):
+    for name in GOES:
+        machine.run(f"destroy {name}", timeout=30)
+        machine.until_gone(name, timeout=30)
+
+
+def test_shell(tmp_path):
+    """Every verb, at random, on guests good and bad, while others check what they write to a disk and send to each other."""
+    choose = random.Random(SEED)
+    print(f"SEED={SEED}")
+    with Machine("amd", [built("dom0"), make_archive(tmp_path, FILES)], smp=4, dom0_mem="192M", debug=True) as machine:
+        machine.boot()
+        verbs = set(re.findall(r"^ *([a-z0-9-]+)", machine.run("help"), re.M))
+        for command in ("bridge-create inside", *(f"ramdisk-create r{i} 8" for i in range(3))):
+            assert machine.run(command) == ""
+        for name in GOES + STAYS:  # what is made once for all is there afterwards
+            machine.run(f"create -q {name}", timeout=30)
+        machine.run("sleep 1")
+        for name in GOES + STAYS:
+            machine.run(f"destroy {name}", timeout=30)
+            machine.until_gone(name, timeout=30)
+        before = accounts(machine)
+
+        for name in STAYS:
+            assert machine.run(f"create -q {name}", timeout=30) == ""
+        done, end = 0, time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            command = some_command(choose, verbs)
+            try:
+                machine.run(command, timeout=60)
+            except AssertionError:
+                print(f"after {done} commands: {command}")
+                raise
+            done += 1
+        print(f"{done} commands")
+        only_stay(machine)
+        for name, verdict in zip(STAYS, ("blk", "net", "net")):
+            machine.run(f"unpause {name}")
+            machine.until_gone(name, timeout=4 * LONG)
+            output = machine.run(f"console {name}")
+            assert f"VERDICT {verdict}: PASS" in output, output
+        assert len(machine.run("list").splitlines()) == 2
+        assert accounts(machine) == before
