@@ -181,6 +181,9 @@ static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
     case EXIT_WBINVD: /* without devices of its own a guest cannot tell */
         advance_rip(v, exit->instruction_length);
         break;
+    case EXIT_PAUSE:
+        vcpu_yield_current();
+        break;
     case EXIT_TRIPLE_FAULT:
         exit_triple_fault(v);
         break;

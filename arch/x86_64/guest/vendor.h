@@ -38,6 +38,7 @@ enum exit_reason {
     EXIT_INVALID_OP, /* an instruction that this guest does not have (VMX/SVM, MONITOR, INVD ...): inject #UD
                       */
     EXIT_WBINVD,
+    EXIT_PAUSE,   /* the guest spins: let others run; RIP still shows the PAUSE */
     EXIT_RDTSC,   /* only when TSC is emulated; rdtscp says which */
     EXIT_UNKNOWN, /* code: the vendor's number, for the crash line */
 };

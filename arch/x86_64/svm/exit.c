@@ -137,6 +137,9 @@ static __attribute__((noinline)) void exit_other(struct vcpu *v, struct vmexit *
         if (svm_find_length(v, exit, &xsetbv))
             exit->reason = EXIT_XSETBV;
         break;
+    case SVM_EXIT_PAUSE:
+        exit->reason = EXIT_PAUSE;
+        break;
     case SVM_EXIT_SHUTDOWN:
         exit->reason = EXIT_TRIPLE_FAULT;
         break;

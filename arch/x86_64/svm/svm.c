@@ -24,11 +24,19 @@
 #define CPUID_SVM            0x8000000au
 #define SVM_NESTED_PAGING    (1u << 0)
 #define SVM_NEXT_RIP         (1u << 3)
+#define SVM_PAUSE_FILTER     (1u << 10)
+#define SVM_PAUSE_THRESHOLD  (1u << 12)
 #define VM_CR_SVM_DISABLED   (1ull << 4)
 #define MSR_PERMISSION_PAGES 2
 #define MSR_PERMISSION_ORDER 1
 
 bool svm_has_next_rip, svm_inject_virtually;
+/*
+ * A guest that comes past so many PAUSEs in one stay, with no more than so many cycles between two of them
+ * where the processor can tell (15.14.4), waits for a vCPU which does not run, most likely. 0: the processor
+ * does not count.
+ */
+static uint16_t pause_count, pause_gap;
 static uint32_t asid_count;
 static maddr_t msr_permissions;
 
@@ -85,6 +93,8 @@ static INIT_CODE const char *svm_probe(void)
     if (!(features.edx & SVM_NESTED_PAGING))
         return "the processor's SVM has no nested paging (NPT)";
     svm_has_next_rip = features.edx & SVM_NEXT_RIP;
+    pause_count = features.edx & SVM_PAUSE_FILTER ? 3000 : 0;
+    pause_gap = features.edx & SVM_PAUSE_THRESHOLD ? 128 : 0;
     asid_count = features.ebx;
     if (asid_count < 2)
         return "the processor's SVM has no ASIDs";
@@ -122,6 +132,10 @@ static void intercepts_init(const struct vcpu *v, struct vmcb *vmcb)
     vmcb->intercept1 = INTERCEPT_INTR | INTERCEPT_NMI | INTERCEPT_SMI | INTERCEPT_INIT | INTERCEPT_RDPMC |
                        INTERCEPT_CPUID | INTERCEPT_INVD | INTERCEPT_HLT | INTERCEPT_INVLPGA | INTERCEPT_IOIO |
                        INTERCEPT_MSR | INTERCEPT_SHUTDOWN;
+    if (pause_count)
+        vmcb->intercept1 |= INTERCEPT_PAUSE; /* without a count each PAUSE would exit */
+    vmcb->pause_filter_count = pause_count;
+    vmcb->pause_filter_threshold = pause_gap;
     vmcb->intercept2 = INTERCEPT_VMRUN | INTERCEPT_VMMCALL | INTERCEPT_VMLOAD | INTERCEPT_VMSAVE |
                        INTERCEPT_STGI | INTERCEPT_CLGI | INTERCEPT_SKINIT | INTERCEPT_MONITOR |
                        INTERCEPT_MWAIT | INTERCEPT_XSETBV | INTERCEPT_RDPRU;

@@ -79,6 +79,7 @@ _Static_assert(sizeof(struct vmcb) == 0x1000, "one page");
 #define INTERCEPT_CPUID    (1u << 18)
 #define INTERCEPT_IRET     (1u << 20)
 #define INTERCEPT_INVD     (1u << 22)
+#define INTERCEPT_PAUSE    (1u << 23)
 #define INTERCEPT_HLT      (1u << 24)
 #define INTERCEPT_INVLPGA  (1u << 26)
 #define INTERCEPT_IOIO     (1u << 27)
@@ -150,6 +151,7 @@ enum svm_exit {
     SVM_EXIT_CPUID = 0x072,
     SVM_EXIT_IRET = 0x074,
     SVM_EXIT_INVD = 0x076,
+    SVM_EXIT_PAUSE = 0x077,
     SVM_EXIT_HLT = 0x078,
     SVM_EXIT_INVLPGA = 0x07a,
     SVM_EXIT_IOIO = 0x07b,

@@ -62,6 +62,7 @@ static INIT_CODE const char *choose_secondary(void)
     for (unsigned i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
         if (!(may & needed[i].bit))
             return needed[i].missing;
+    wanted |= may & SECONDARY_PAUSE_LOOP;
     wanted |= cpu_features.rdtscp ? SECONDARY_RDTSCP : 0;
     wanted |= cpu_features.invpcid ? SECONDARY_INVPCID : 0;
     return choose(MSR_VMX_SECONDARY, wanted, 0, &vmx_controls.secondary)

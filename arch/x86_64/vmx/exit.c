@@ -190,6 +190,9 @@ static void exit_other(struct vcpu *v, struct vmexit *exit)
         exit->cpl = 0; /* from user mode it is #GP without an exit */
         exit->reason = EXIT_XSETBV;
         break;
+    case VMX_PAUSE:
+        exit->reason = EXIT_PAUSE;
+        break;
     case VMX_GETSEC:
     case VMX_VMCLEAR ... VMX_VMXON:
     case VMX_MWAIT:

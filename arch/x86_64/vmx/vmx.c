@@ -179,6 +179,13 @@ static void write_zeros(void)
  */
 #define LONGEST_STAY (1u << 20)
 
+/*
+ * A loop of PAUSEs with less than the gap between two of them (ticks of the TSC) that goes on for longer than
+ * the window waits for a vCPU which does not run, most likely (25.1.3): most locks are held for less.
+ */
+#define PAUSE_GAP    128
+#define PAUSE_WINDOW 4096
+
 static void write_controls(const struct vcpu *v)
 {
     const struct domain *d = v->domain;
@@ -189,6 +196,10 @@ static void write_controls(const struct vcpu *v)
         vmcs_write(VMCS_PREEMPTION_TIMER, LONGEST_STAY);
     vmcs_write(VMCS_PRIMARY_CONTROLS, vmx_controls.primary);
     vmcs_write(VMCS_SECONDARY_CONTROLS, vmx_controls.secondary & ~(d->privileged ? SECONDARY_WBINVD : 0));
+    if (vmx_controls.secondary & SECONDARY_PAUSE_LOOP) {
+        vmcs_write(VMCS_PAUSE_GAP, PAUSE_GAP);
+        vmcs_write(VMCS_PAUSE_WINDOW, PAUSE_WINDOW);
+    }
     vmcs_write(VMCS_EXIT_CONTROLS, vmx_controls.exit);
     vmcs_write(VMCS_ENTRY_CONTROLS, vmx_controls.entry);
     /* #DB and #AC could otherwise raise themselves for ever without an instruction boundary. */

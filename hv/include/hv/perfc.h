@@ -33,6 +33,7 @@
     X(DR_ACCESS, "exits: debug register")                                                                    \
     X(INVALID_OP, "exits: invalid instruction")                                                              \
     X(WBINVD, "exits: WBINVD")                                                                               \
+    X(PAUSE, "exits: pause loop")                                                                            \
     X(RDTSC, "exits: RDTSC")                                                                                 \
     X(UNKNOWN, "exits: unknown")
 
