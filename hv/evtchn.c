@@ -255,11 +255,6 @@ void evtchn_send_global_virq(struct domain *d, uint32_t virq)
         evtchn_send_virq(v, virq);
 }
 
-bool vcpu_upcall_pending(const struct vcpu *v)
-{
-    return READ_ONCE(v->info->evtchn_upcall_pending);
-}
-
 void evtchn_vcpu_info_moved(struct vcpu *v)
 {
     /* A sender may have set bits in the old place after they were copied: let the guest look at everything.

@@ -62,15 +62,11 @@ static int64_t get_features(gva_t guest)
     return copy_to_guest(guest, &info, sizeof(info));
 }
 
-/* arg: operation, where the answer goes. */
-int64_t do_xen_version(uint64_t arg[6])
+static __attribute__((noinline)) int64_t answer(uint32_t op, gva_t guest)
 {
     const struct domain *d = current->domain;
-    gva_t guest = GVA(arg[1]);
 
-    switch ((uint32_t)arg[0]) {
-    case XENVER_version:
-        return VERSION_MAJOR << 16 | VERSION_MINOR;
+    switch (op) {
     case XENVER_extraversion:
         return put_text(guest, EXTRAVERSION, sizeof(xen_extraversion_t));
     case XENVER_compile_info:
@@ -98,4 +94,12 @@ int64_t do_xen_version(uint64_t arg[6])
     default:
         return -XEN_ENOSYS;
     }
+}
+
+/* arg: operation, where the answer goes. Guests ask for the version when they want nothing but an exit. */
+int64_t do_xen_version(uint64_t arg[6])
+{
+    if ((uint32_t)arg[0] == XENVER_version)
+        return VERSION_MAJOR << 16 | VERSION_MINOR;
+    return answer((uint32_t)arg[0], GVA(arg[1]));
 }

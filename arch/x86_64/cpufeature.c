@@ -112,6 +112,7 @@ static INIT_CODE void detect_mitigations(struct cpu_features *f)
         if (f->spec_ctrl && caps & ARCH_CAP_EIBRS)
             f->spec_ctrl_host = SPEC_CTRL_IBRS;
     }
+    f->leaks = f->spec_ctrl || f->l1d_flush || f->verw_clear;
 }
 
 INIT_CODE void cpu_features_detect(void)

@@ -49,28 +49,33 @@ void advance_rip(struct vcpu *v, unsigned length)
 /* 64-bit: rdi, rsi, rdx, r10, r8, r9. On a restart the registers say what is left and RIP stays. */
 static HANDLER void exit_hypercall(struct vcpu *v, const struct vmexit *exit)
 {
-    uint64_t *gpr = v->arch->gpr;
-    int64_t result;
-    if (unlikely(exit->cpl)) {
-        result = -XEN_EPERM;
-    } else if (likely(exit->code64)) {
-        uint64_t arg[6] = {gpr[RDI], gpr[RSI], gpr[RDX], gpr[R10], gpr[R8], gpr[R9]};
-        result = hypercall(gpr[RAX], arg);
-        if (unlikely(result == HYPERCALL_RESTART)) {
-            gpr[RDI] = arg[0];
-            gpr[RSI] = arg[1];
-            gpr[RDX] = arg[2];
-            gpr[R10] = arg[3];
-            gpr[R8] = arg[4];
-            gpr[R9] = arg[5];
-            return;
-        }
-    } else {
-        result = hypercall32(v);
-        if (result == HYPERCALL_RESTART)
-            return;
+    uint64_t *gpr = v->arch->gpr, *arg = v->arch->hypercall_arg;
+    arg[0] = gpr[RDI];
+    arg[1] = gpr[RSI];
+    arg[2] = gpr[RDX];
+    arg[3] = gpr[R10];
+    arg[4] = gpr[R8];
+    arg[5] = gpr[R9];
+    int64_t result = hypercall(gpr[RAX], arg);
+    if (unlikely(result == HYPERCALL_RESTART)) {
+        gpr[RDI] = arg[0];
+        gpr[RSI] = arg[1];
+        gpr[RDX] = arg[2];
+        gpr[R10] = arg[3];
+        gpr[R8] = arg[4];
+        gpr[R9] = arg[5];
+        return;
     }
     gpr[RAX] = (uint64_t)result;
+    advance_rip(v, exit->instruction_length);
+}
+
+static HANDLER void exit_hypercall_odd(struct vcpu *v, const struct vmexit *exit)
+{
+    int64_t result = exit->cpl ? -XEN_EPERM : hypercall32(v);
+    if (result == HYPERCALL_RESTART)
+        return;
+    v->arch->gpr[RAX] = (uint64_t)result;
     advance_rip(v, exit->instruction_length);
 }
 
@@ -160,6 +165,9 @@ static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
 {
     const uint64_t *gpr = v->arch->gpr;
     switch (exit->reason) {
+    case EXIT_HYPERCALL_ODD:
+        exit_hypercall_odd(v, exit);
+        break;
     case EXIT_CR_ACCESS:
         exit_cr_access(v, exit);
         break;

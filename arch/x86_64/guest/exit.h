@@ -11,7 +11,13 @@
 void exit_dispatch(struct vcpu *v, const struct vmexit *exit);
 
 /* guest/inject.c: chooses at most one event for the next entry and asks for a window when another waits. */
-void inject_events(struct vcpu *v);
+void inject_waiting(struct vcpu *v);
+static inline void inject_events(struct vcpu *v)
+{
+    struct arch_vcpu *a = v->arch;
+    if (unlikely(vcpu_upcall_pending(v) || READ_ONCE(a->irr_words) || a->nmi_pending))
+        inject_waiting(v);
+}
 /* An event that was to be injected again gives way to another: it becomes pending once more. */
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector);
 /* The instruction at RIP faults. RIP stays. Vectors: enum trap. */
@@ -62,8 +68,9 @@ void io_domain_free(struct domain *d);
 /* guest/domain.c */
 void domain_debugkeys_init(void);
 
-/* guest/run.c */
+/* guest/run.c. run_start_state: INIT and SIPI; false: v waits for a SIPI now and does not run. */
 void run_init(void);
+bool run_start_state(struct vcpu *v);
 void run_forget(const struct vcpu *v);
 
 /* guest/debug.c: DR0-3 are loaded from a guest's first use of them until it leaves the CPU. */

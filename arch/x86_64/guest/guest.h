@@ -76,6 +76,7 @@ struct arch_vcpu {
             uint64_t msr[5];         /* likewise (vmx_live_msr) */
         } vmx;
     };
+    uint64_t hypercall_arg[6]; /* of the hypercall that is being carried out */
     uint64_t tlb_seen;  /* domain's tlb_epoch when this vCPU's hardware translations were last flushed */
     bool event_queued;  /* the next entry injects something already */
     bool window_wanted; /* vendor->want_window() */
@@ -101,6 +102,9 @@ struct arch_vcpu {
     };
     volatile uint8_t sipi_vector;
     struct vlapic *vlapic;
+    /* A bit for each of the eight words of the local APIC's IRR that may be nonzero; set after the word, so
+     * that the vCPU that sees it finds the vector. Atomic. */
+    uint32_t irr_words;
 
     /* Translations used by guest memory accesses. */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];

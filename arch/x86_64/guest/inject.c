@@ -50,22 +50,18 @@ static bool inject_one(struct vcpu *v, bool callback, int vector)
     return true;
 }
 
-static __attribute__((noinline)) void inject_waiting(struct vcpu *v, bool callback, int vector)
+void inject_waiting(struct vcpu *v)
 {
+    bool callback = callback_pending(v);
+    int vector = vlapic_pending(v);
+    if (!callback && vector < 0 && !v->arch->nmi_pending)
+        return;
     bool injected = inject_one(v, callback, vector);
     /* The callback just injected stays pending until its handler has looked. */
     bool more =
         !injected || vlapic_pending(v) >= 0 || (!callback && callback_pending(v)) || v->arch->nmi_pending;
     if (more != v->arch->window_wanted)
         vendor->want_window(v, more);
-}
-
-void inject_events(struct vcpu *v)
-{
-    bool callback = callback_pending(v);
-    int vector = vlapic_pending(v);
-    if (unlikely(callback || vector >= 0 || v->arch->nmi_pending))
-        inject_waiting(v, callback, vector);
 }
 
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector)

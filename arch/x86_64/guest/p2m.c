@@ -339,12 +339,12 @@ void p2m_flush(struct domain *d)
     __atomic_fetch_add(&d->arch->tlb_epoch, 1, __ATOMIC_SEQ_CST);
     for (unsigned i = 0; i < cpu_count; i++) {
         struct cpu *cpu = cpus[i];
-        uint64_t count = cpu->use_count;
+        uint64_t count = READ_ONCE(cpu->use_count);
 
         if (cpu == self || cpu->using_p2m != d)
             continue;
         arch_cpu_kick(cpu);
-        while (cpu->using_p2m == d && cpu->use_count == count)
+        while (cpu->using_p2m == d && READ_ONCE(cpu->use_count) == count)
             cpu_relax();
     }
 }

@@ -1,6 +1,6 @@
 /*
- * A CPU and the vCPU that it runs: entering the guest until something else is to be done, and changing over
- * to another vCPU (hv/arch/vcpu.h).
+ * A CPU and the vCPU that it runs: entering the guest until something else is to be done (guest/loop.h), and
+ * changing over to another vCPU (hv/arch/vcpu.h).
  *
  * Locking: none. Everything here is done by the CPU on which the vCPU is current.
  */
@@ -16,50 +16,10 @@
 /* --- inside --------------------------------------------------------------------------------------------- */
 
 /*
- * What this CPU's caches and predictors must not carry into the guest. The buffers that VERW empties held the
- * hypervisor's data and other guests'; L1D matters only where L1TF does.
- */
-static inline void leaks_close(void)
-{
-    if (cpu_features.l1d_flush)
-        wrmsr(MSR_FLUSH_CMD, 1);
-    if (cpu_features.verw_clear) {
-        static const uint16_t selector = SELECTOR_DATA;
-        asm volatile("verw %0" : : "m"(selector) : "cc");
-    }
-}
-
-static inline bool speculation_differs(const struct arch_vcpu *a)
-{
-    return cpu_features.spec_ctrl && a->spec_ctrl != cpu_features.spec_ctrl_host;
-}
-
-static void enter(struct vcpu *v, struct vmexit *exit)
-{
-    struct arch_vcpu *a = v->arch;
-    struct domain *d = v->domain;
-
-    guest_access_begin(d);
-    uint64_t epoch = d->arch->tlb_epoch;
-    if (unlikely(a->tlb_seen != epoch)) {
-        a->tlb_seen = epoch;
-        perfc_incr(tlb_flushes);
-        vendor->flush_tlb(v);
-    }
-    leaks_close();
-    if (unlikely(speculation_differs(a)))
-        wrmsr(MSR_SPEC_CTRL, a->spec_ctrl);
-    vendor->run(v, exit);
-    if (unlikely(speculation_differs(a)))
-        wrmsr(MSR_SPEC_CTRL, cpu_features.spec_ctrl_host);
-    guest_access_end();
-}
-
-/*
  * INIT and SIPI (SDM vol. 3, 9.4). The sender has set the flags and woken v. False: v waits for a SIPI now
  * and does not run. A SIPI that comes between the last look and the stop wakes it again.
  */
-static bool start_state(struct vcpu *v)
+bool run_start_state(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
     if (__atomic_exchange_n(&a->init_pending, false, __ATOMIC_SEQ_CST)) {
@@ -80,25 +40,10 @@ static bool start_state(struct vcpu *v)
 void arch_vcpu_run(struct vcpu *v)
 {
     struct cpu *cpu = this_cpu();
-    if (vcpu_is_idle(v)) {
-        if (!READ_ONCE(cpu->pending))
-            wait_for_interrupt();
-        return;
-    }
-
-    struct arch_vcpu *a = v->arch;
-    struct vmexit exit;
-    do {
-        if (unlikely(a->start_flags) && !start_state(v))
-            return;
-        inject_events(v);
-        enter(v, &exit);
-        exit_dispatch(v, &exit);
-        /* Bochs 2.7 leaves a guest that was entered so for no interrupt (vmx/vmx.c): one that exits often
-         * gets none in. */
-        if (unlikely(!(a->rflags & RFLAGS_IF)))
-            interrupts_window();
-    } while (!READ_ONCE(cpu->pending));
+    if (!vcpu_is_idle(v))
+        vendor->run(v);
+    else if (!READ_ONCE(cpu->pending))
+        wait_for_interrupt();
 }
 
 /* --- changing over -------------------------------------------------------------------------------------- */

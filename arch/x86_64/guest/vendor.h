@@ -2,7 +2,7 @@
  * The seam between what all x86 guests need (arch/x86_64/guest) and the two ways processors run them
  * (vmx: Intel SDM vol. 3, chapters 24-30; svm: AMD APM vol. 2, chapter 15).
  *
- * One constant table, vendor, is chosen at boot. vendor->run() enters the guest and comes back with a struct
+ * One constant table, vendor, is chosen at boot. Each entry into the guest comes back with a struct
  * vmexit in neutral terms; guest/exit.c acts on it. Interrupts are off throughout.
  */
 #ifndef X86_GUEST_VENDOR_H
@@ -19,7 +19,8 @@ enum exit_reason {
     EXIT_HANDLED,   /* the vendor code dealt with it (e.g. its own TLB or window bookkeeping): enter again */
     EXIT_INTERRUPT, /* an interrupt for the host waits: open the window (sti; nop; cli) */
     EXIT_NMI,       /* an NMI for the host (already delivered by the vendor code where hardware wants that) */
-    EXIT_HYPERCALL, /* VMCALL or VMMCALL */
+    EXIT_HYPERCALL, /* VMCALL or VMMCALL in 64-bit code at CPL 0 */
+    EXIT_HYPERCALL_ODD, /* elsewhere: cpl; 0 is 32-bit code */
     EXIT_CPUID,
     EXIT_RDMSR,
     EXIT_WRMSR,
@@ -46,11 +47,10 @@ enum exit_reason {
 struct vmexit {
     enum exit_reason reason;
     uint64_t code; /* the vendor's own exit number; right for EXIT_INIT_STATE and EXIT_UNKNOWN */
-    /* Of the instruction that exited; right for EXIT_HYPERCALL, CPUID, RDMSR, WRMSR, HLT, IO, XSETBV, WBINVD,
-     * RDTSC, CR_ACCESS. */
+    /* Of the instruction that exited; right for EXIT_HYPERCALL(_ODD), CPUID, RDMSR, WRMSR, HLT, IO, XSETBV,
+     * WBINVD, RDTSC, CR_ACCESS. */
     uint8_t instruction_length;
-    uint8_t cpl; /* EXIT_HYPERCALL and EXIT_XSETBV only */
-    bool code64; /* EXIT_HYPERCALL only: the guest was in 64-bit mode */
+    uint8_t cpl; /* EXIT_HYPERCALL_ODD and EXIT_XSETBV only */
     uint8_t vector;
     bool has_error_code;
     uint32_t error_code;
@@ -85,9 +85,11 @@ struct segment {
     uint32_t limit;
     uint64_t base;
 };
-#define SEGMENT_P  0x080
-#define SEGMENT_L  0x200
-#define SEGMENT_DB 0x400
+#define SEGMENT_CONFORMING 0x004 /* of code; runs at the caller's CPL */
+#define SEGMENT_DPL        0x060
+#define SEGMENT_P          0x080
+#define SEGMENT_L          0x200
+#define SEGMENT_DB         0x400
 
 enum table_name { TABLE_GDTR, TABLE_IDTR };
 
@@ -116,8 +118,9 @@ struct vendor_ops {
     void (*switch_in)(struct vcpu *v); /* load VMCS / per-CPU VMCB state, TLB bookkeeping for a new CPU */
     void (*switch_out)(struct vcpu *v);
 
-    /* One entry and exit. v->arch's regs, rip, rflags are exact before and after; *exit is filled. */
-    void (*run)(struct vcpu *v, struct vmexit *exit);
+    /* Runs v until this CPU has softirqs pending: guest/loop.h around one entry and exit, before and after
+     * which v->arch's gpr, rip, rflags are exact. */
+    void (*run)(struct vcpu *v);
 
     void (*get_segment)(const struct vcpu *v, enum segment_name which, struct segment *segment);
     void (*set_segment)(struct vcpu *v, enum segment_name which, const struct segment *segment);

@@ -44,7 +44,7 @@ static void request(struct vcpu *v, uint8_t vector)
     struct vlapic *l = v->arch->vlapic;
 
     __atomic_fetch_or(&l->reg[REG_IRR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
-    __atomic_fetch_or(&l->irr_words, 1u << vector / 32, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&v->arch->irr_words, 1u << vector / 32, __ATOMIC_SEQ_CST);
     vcpu_kick(v);
 }
 
@@ -78,7 +78,7 @@ static void update_ppr(struct vlapic *l)
 int vlapic_pending(const struct vcpu *v)
 {
     const struct vlapic *l = v->arch->vlapic;
-    uint32_t words = READ_ONCE(l->irr_words);
+    uint32_t words = READ_ONCE(v->arch->irr_words);
 
     if (likely(!words) || !vlapic_usable(v))
         return -1;
@@ -93,9 +93,9 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
 
     __atomic_fetch_and(&l->reg[REG_IRR + word], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
     if (!READ_ONCE(l->reg[REG_IRR + word])) {
-        __atomic_fetch_and(&l->irr_words, ~(1u << word), __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&v->arch->irr_words, ~(1u << word), __ATOMIC_SEQ_CST);
         if (READ_ONCE(l->reg[REG_IRR + word])) /* one more came just now */
-            __atomic_fetch_or(&l->irr_words, 1u << word, __ATOMIC_SEQ_CST);
+            __atomic_fetch_or(&v->arch->irr_words, 1u << word, __ATOMIC_SEQ_CST);
     }
     l->reg[REG_ISR + word] |= 1u << vector % 32;
     update_ppr(l);
@@ -387,7 +387,7 @@ void vlapic_reset(struct vcpu *v)
 
     vlapic_timer_stop(v);
     memset(l->reg, 0, sizeof(l->reg));
-    l->irr_words = 0;
+    v->arch->irr_words = 0;
     l->errors = 0;
     l->reg[REG_VERSION] = VERSION;
     l->reg[REG_DFR] = ~0u;
@@ -475,7 +475,7 @@ void vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     l->reg[REG_IRR] &= ~0xffffu; /* vectors below 16 are never requested */
     for (unsigned i = 0; i < 8; i++)
         if (l->reg[REG_IRR + i])
-            l->irr_words |= 1u << i;
+            v->arch->irr_words |= 1u << i;
     if (vlapic_x2apic(v))
         set_x2apic_ldr(v);
     update_ppr(l);

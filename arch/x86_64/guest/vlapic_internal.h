@@ -48,14 +48,9 @@ enum {
 
 enum { LVT_TIMER_MODE = 3u << 17, LVT_ONE_SHOT = 0, LVT_PERIODIC = 1u << 17, LVT_TSC_DEADLINE = 2u << 17 };
 
-/*
- * reg[]: the vCPU's own CPU's, but for IRR and TMR, whose bits others change atomically. irr_words has a bit
- * for each of its eight words that may be nonzero; it is set after the word, so that the vCPU that sees it
- * finds the vector.
- */
+/* reg[]: the vCPU's own CPU's, but for IRR and TMR, whose bits others change atomically. */
 struct vlapic {
     uint32_t reg[APIC_REGISTERS];
-    uint32_t irr_words;
     uint32_t errors; /* since the last write to ESR */
     struct timer timer;
     ns_t period;                /* of the periodic timer; 0: one-shot */

@@ -7,6 +7,7 @@
 #include "svm.h"
 #include "../guest/decode.h"
 #include "../guest/guest_access.h"
+#include "../guest/loop.h"
 #include <lib/string.h>
 #include <x86/cpu.h>
 #include <x86/msr.h>
@@ -27,16 +28,16 @@
     {                                                                                                        \
         .plain = (plain_bytes), .mask = (bytes_mask), .opcode = (code), .length = (size)                     \
     }
-static const struct svm_encoding vmmcall = ENCODING(0xd9010f, 0xffffff, 0x0f01, 3);
-static const struct svm_encoding xsetbv = ENCODING(0xd1010f, 0xffffff, 0x0f01, 3);
-static const struct svm_encoding cpuid = ENCODING(0xa20f, 0xffff, 0x0fa2, 2);
-static const struct svm_encoding rdmsr = ENCODING(0x320f, 0xffff, 0x0f32, 2);
-static const struct svm_encoding wrmsr = ENCODING(0x300f, 0xffff, 0x0f30, 2);
-static const struct svm_encoding wbinvd = ENCODING(0x090f, 0xffff, 0x0f09, 2);
-static const struct svm_encoding invd = ENCODING(0x080f, 0xffff, 0x0f08, 2);
-static const struct svm_encoding hlt = ENCODING(0xf4, 0xff, 0xf4, 1);
+static const struct svm_encoding plain_vmmcall = ENCODING(0xd9010f, 0xffffff, 0x0f01, 3);
+static const struct svm_encoding plain_xsetbv = ENCODING(0xd1010f, 0xffffff, 0x0f01, 3);
+static const struct svm_encoding plain_cpuid = ENCODING(0xa20f, 0xffff, 0x0fa2, 2);
+static const struct svm_encoding plain_rdmsr = ENCODING(0x320f, 0xffff, 0x0f32, 2);
+static const struct svm_encoding plain_wrmsr = ENCODING(0x300f, 0xffff, 0x0f30, 2);
+static const struct svm_encoding plain_wbinvd = ENCODING(0x090f, 0xffff, 0x0f09, 2);
+static const struct svm_encoding plain_invd = ENCODING(0x080f, 0xffff, 0x0f08, 2);
+static const struct svm_encoding plain_hlt = ENCODING(0xf4, 0xff, 0xf4, 1);
 
-static void exit_io(struct vmcb *vmcb, struct vmexit *exit)
+static void exit_port(struct vmcb *vmcb, struct vmexit *exit)
 {
     uint32_t info = (uint32_t)vmcb->exit_info1;
     exit->reason = EXIT_IO;
@@ -125,16 +126,16 @@ static __attribute__((noinline)) void exit_other(struct vcpu *v, struct vmexit *
         exit->error_code = 0;
         break;
     case SVM_EXIT_WBINVD:
-        if (svm_find_length(v, exit, &wbinvd))
+        if (svm_find_length(v, exit, &plain_wbinvd))
             exit->reason = EXIT_WBINVD;
         break;
     case SVM_EXIT_INVD:
-        if (svm_find_length(v, exit, &invd))
+        if (svm_find_length(v, exit, &plain_invd))
             exit->reason = EXIT_WBINVD;
         break;
     case SVM_EXIT_XSETBV:
         exit->cpl = vmcb->cpl;
-        if (svm_find_length(v, exit, &xsetbv))
+        if (svm_find_length(v, exit, &plain_xsetbv))
             exit->reason = EXIT_XSETBV;
         break;
     case SVM_EXIT_PAUSE:
@@ -166,10 +167,9 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
     struct vmcb *vmcb = vmcb_of(v);
     switch (vmcb->exit_code) {
     case SVM_EXIT_VMMCALL:
-        if (svm_find_length(v, exit, &vmmcall)) {
-            exit->reason = EXIT_HYPERCALL;
+        if (svm_find_length(v, exit, &plain_vmmcall)) {
             exit->cpl = vmcb->cpl;
-            exit->code64 = svm_code64(vmcb);
+            exit->reason = likely(!exit->cpl && svm_code64(vmcb)) ? EXIT_HYPERCALL : EXIT_HYPERCALL_ODD;
         }
         break;
     case SVM_EXIT_INTR:
@@ -179,23 +179,23 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
         exit->reason = EXIT_INTERRUPT_WINDOW;
         break;
     case SVM_EXIT_CPUID:
-        if (svm_find_length(v, exit, &cpuid))
+        if (svm_find_length(v, exit, &plain_cpuid))
             exit->reason = EXIT_CPUID;
         break;
     case SVM_EXIT_MSR:
         if (vmcb->exit_info1) {
-            if (svm_find_length(v, exit, &wrmsr))
+            if (svm_find_length(v, exit, &plain_wrmsr))
                 exit->reason = EXIT_WRMSR;
-        } else if (svm_find_length(v, exit, &rdmsr)) {
+        } else if (svm_find_length(v, exit, &plain_rdmsr)) {
             exit->reason = EXIT_RDMSR;
         }
         break;
     case SVM_EXIT_HLT:
-        if (svm_find_length(v, exit, &hlt))
+        if (svm_find_length(v, exit, &plain_hlt))
             exit->reason = EXIT_HLT;
         break;
     case SVM_EXIT_IOIO:
-        exit_io(vmcb, exit);
+        exit_port(vmcb, exit);
         break;
     case SVM_EXIT_NPF:
         exit_npf(vmcb, exit);
@@ -206,7 +206,7 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
     }
 }
 
-void svm_run(struct vcpu *v, struct vmexit *exit)
+ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
 {
     struct arch_vcpu *a = v->arch;
     struct vmcb *vmcb = a->svm.vmcb;
@@ -242,4 +242,9 @@ void svm_run(struct vcpu *v, struct vmexit *exit)
     if (unlikely(vmcb->exit_int_info & EVENT_VALID))
         svm_requeue(v);
     exit_reason(v, exit);
+}
+
+void svm_run(struct vcpu *v)
+{
+    run_loop(v, enter_once);
 }

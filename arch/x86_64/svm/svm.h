@@ -26,7 +26,7 @@ static inline unsigned svm_code_size(const struct vmcb *vmcb)
 /* svm.c: another ASID for v on this CPU, so that nothing it translated before counts. */
 void svm_new_asid(struct vcpu *v);
 /* exit.c */
-void svm_run(struct vcpu *v, struct vmexit *exit);
+void svm_run(struct vcpu *v);
 /* enter.asm */
 void svm_enter(struct arch_vcpu *vcpu, maddr_t vmcb, maddr_t host_vmcb);
 

@@ -6,6 +6,7 @@
  * calls for, and only what changed is written.
  */
 #include "vmx.h"
+#include "../guest/loop.h"
 #include <hv/frame.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
@@ -62,12 +63,17 @@ static void set_length(struct vmexit *exit)
     exit->instruction_length = (uint8_t)vmcs_read(VMCS_INSTRUCTION_LENGTH);
 }
 
+/* Code that is not conforming runs at its segment's DPL, so that one field tells of 64-bit kernels. */
 static void exit_hypercall(const struct arch_vcpu *a, struct vmexit *exit)
 {
-    exit->reason = EXIT_HYPERCALL;
+    const uint32_t code64 = SEGMENT_L << 4, mask = code64 | SEGMENT_DPL | SEGMENT_CONFORMING;
+
     exit->instruction_length = 3;
+    exit->reason = EXIT_HYPERCALL;
+    if (likely(a->vmx.efer & EFER_LMA && (vmcs_read(VMCS_GUEST_ACCESS + 2 * SEG_CS) & mask) == code64))
+        return;
     exit->cpl = vmcs_read(VMCS_GUEST_ACCESS + 2 * SEG_SS) >> 5 & 3;
-    exit->code64 = a->vmx.efer & EFER_LMA && vmcs_read(VMCS_GUEST_ACCESS + 2 * SEG_CS) & (SEGMENT_L << 4);
+    exit->reason = EXIT_HYPERCALL_ODD;
 }
 
 /* After an IRET that an exit cut off, the NMI that it ended is blocked once more, for it will be executed
@@ -287,7 +293,7 @@ static __attribute__((noinline, cold)) void entry_refused(struct vcpu *v, struct
     printk(LOG_ERROR "d%uv%u: VM entry failed with error %lu\n", v->domain->id, v->id, exit->code);
 }
 
-void vmx_run(struct vcpu *v, struct vmexit *exit)
+ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
 {
     struct arch_vcpu *a = v->arch;
 
@@ -311,4 +317,9 @@ void vmx_run(struct vcpu *v, struct vmexit *exit)
     exit->code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
     a->vmx.launched = true;
     exit_reason(v, exit);
+}
+
+void vmx_run(struct vcpu *v)
+{
+    run_loop(v, enter_once);
 }

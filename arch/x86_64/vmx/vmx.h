@@ -38,7 +38,7 @@ extern struct vmx_controls vmx_controls;
 const char *vmx_controls_probe(void);
 
 /* exit.c */
-void vmx_run(struct vcpu *v, struct vmexit *exit);
+void vmx_run(struct vcpu *v);
 /* enter.asm. vmx_exit is where exits arrive. */
 void vmx_enter_stub(void);
 void vmx_exit(void);

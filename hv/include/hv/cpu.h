@@ -38,7 +38,7 @@ struct cpu {
      * or for use_count to move (hv/arch/p2m.h).
      */
     struct domain *volatile using_p2m;
-    volatile uint64_t use_count;
+    uint64_t use_count;
 
     struct run_queue run_queue;
     struct timer_queue timers;

@@ -178,6 +178,12 @@ void vcpu_release_info(struct vcpu *v);
 /* With the domain, after its last reference. */
 void vcpu_free(struct vcpu *v);
 
+/* True when v has an upcall that is to be injected. */
+static inline bool vcpu_upcall_pending(const struct vcpu *v)
+{
+    return READ_ONCE(v->info->evtchn_upcall_pending);
+}
+
 static inline struct vcpu *domain_vcpu(const struct domain *d, uint32_t id)
 {
     return id < d->max_vcpus ? __atomic_load_n(&d->vcpu[index_nospec(id, d->max_vcpus)], __ATOMIC_ACQUIRE)

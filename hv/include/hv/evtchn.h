@@ -39,9 +39,6 @@ void evtchn_poll_begin(struct vcpu *v);
 /* True when v was polling. */
 bool evtchn_poll_end(struct vcpu *v);
 
-/* True when v has an upcall that is to be injected (its info's evtchn_upcall_pending). */
-bool vcpu_upcall_pending(const struct vcpu *v);
-
 /* vcpu info moved (registered elsewhere): sets pending bits so that nothing is lost. */
 void evtchn_vcpu_info_moved(struct vcpu *v);
 

@@ -17,6 +17,7 @@
     X(INTERRUPT, "exits: interrupt")                                                                         \
     X(NMI, "exits: NMI")                                                                                     \
     X(HYPERCALL, "exits: hypercall")                                                                         \
+    X(HYPERCALL_ODD, "exits: hypercall from 32-bit code")                                                    \
     X(CPUID, "exits: CPUID")                                                                                 \
     X(RDMSR, "exits: MSR read")                                                                              \
     X(WRMSR, "exits: MSR write")                                                                             \

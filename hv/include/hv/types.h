@@ -94,10 +94,11 @@ static inline maddr_t mfn_to_maddr(mfn_t mfn)
  * An index that was checked against limit, made 0 where a CPU only guesses that the check went well (Spectre
  * v1). For indices that a guest chooses.
  */
-static inline uint64_t index_nospec(uint64_t index, uint64_t limit)
+static inline uint64_t index_nospec(uint32_t checked, uint32_t limit)
 {
+    uint64_t index = checked;
     asm volatile("" : "+r"(index)); /* the compiler must not conclude anything from the check */
-    return index & (uint64_t)((int64_t) ~(index | (limit - 1 - index)) >> 63);
+    return index & (uint64_t)((int64_t)(index - limit) >> 63);
 }
 
 /* Code and data that are freed after boot. */

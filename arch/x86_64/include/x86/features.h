@@ -28,6 +28,7 @@ struct cpu_features {
     bool l1d_flush;          /* MSR_FLUSH_CMD bit 0: wanted before entering a guest (L1TF, Intel) */
     bool verw_clear;         /* VERW empties the buffers: wanted before entering a guest (MDS, TAA, MMIO) */
     bool rsb_fill;           /* return predictor is stuffed after exit */
+    bool leaks;              /* any of spec_ctrl, l1d_flush, verw_clear: entries have something to do */
     uint64_t arch_capabilities;
     bool auto_ibrs;
 };
