@@ -33,6 +33,12 @@ static uint64_t get_register(const struct vcpu *unused, enum guest_register whic
     return reg[which];
 }
 
+static uint64_t long_mode_root(const struct vcpu *unused)
+{
+    (void)unused;
+    return reg[REG_EFER] & EFER_LMA ? reg[REG_CR3] : NO_ROOT;
+}
+
 static void get_segment(const struct vcpu *unused, enum segment_name which, struct segment *segment)
 {
     (void)unused, (void)which;
@@ -60,6 +66,7 @@ static int fresh(void **state)
     (void)state;
     world_begin(&npt_format);
     world_ops.get_register = get_register;
+    world_ops.long_mode_root = long_mode_root;
     world_ops.get_segment = get_segment;
     memset(&arch, 0, sizeof(arch));
     vcpu = (struct vcpu){.domain = d, .arch = &arch};
@@ -88,9 +95,11 @@ static int dead(void **state)
     return 0;
 }
 
+/* Each of these is a hypercall of its own: the guest ran in between. */
 static uint32_t read_word(unsigned i)
 {
     uint32_t value = 0;
+    arch.entries++;
     assert_int_equal(copy_from_guest(&value, at(i, 0x100), sizeof(value)), 0);
     return value;
 }
@@ -98,11 +107,13 @@ static uint32_t read_word(unsigned i)
 static int try_read(unsigned i)
 {
     uint32_t value;
+    arch.entries++;
     return copy_from_guest(&value, at(i, 0x100), sizeof(value));
 }
 
 static int try_write(unsigned i, uint32_t value)
 {
+    arch.entries++;
     return copy_to_guest(at(i, 0x100), &value, sizeof(value));
 }
 
@@ -191,6 +202,22 @@ static void test_tables_change(void **state)
     assert_int_equal(try_read(10), -XEN_EFAULT);
     reg[REG_CR3] = 0x1000;
     assert_int_equal(read_word(10), 111);
+}
+
+/* Within one hypercall: what was seen of the guest's tables counts as in a TLB, the map's changes at once. */
+static void test_one_hypercall(void **state)
+{
+    uint32_t value = 0;
+    (void)state;
+    put_word(10, 111);
+    put_word(11, 222);
+    assert_int_equal(read_word(10), 111);
+    *pte(10) = 11ull << PAGE_SHIFT | PTE_P | PTE_W;
+    assert_int_equal(copy_from_guest(&value, at(10, 0x100), sizeof(value)), 0);
+    assert_true(value == 111 || value == 222);
+    assert_int_equal(read_word(10), 222);
+    take_out(11);
+    assert_int_equal(copy_from_guest(&value, at(10, 0x100), sizeof(value)), -XEN_EFAULT);
 }
 
 static void test_rights_change(void **state)
@@ -305,6 +332,7 @@ static void test_random(void **state)
             uint32_t value = 0;
             uint64_t entry = *pte(i);
             struct p2m_entry backing = p2m_lookup(d, GFN((entry & PTE_ADDR) >> PAGE_SHIFT));
+            arch.entries++;
             bool readable = entry & PTE_P && backing.type == P2M_RAM, write = rand() % 2;
             int error = write ? try_write(i, 1000 + i) : copy_from_guest(&value, at(i, 0x100), sizeof(value));
             assert_int_equal(error, readable && (!write || entry & PTE_W) ? 0 : -XEN_EFAULT);
@@ -319,9 +347,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, dead)
     const struct CMUnitTest tests[] = {
-        TEST(test_copies),        TEST(test_refusals),         TEST(test_tables_change),
-        TEST(test_rights_change), TEST(test_map_changes),      TEST(test_large_page),
-        TEST(test_dying),         TEST(test_fetch_and_frames), TEST(test_random),
+        TEST(test_copies),        TEST(test_refusals),      TEST(test_tables_change),
+        TEST(test_one_hypercall), TEST(test_rights_change), TEST(test_map_changes),
+        TEST(test_large_page),    TEST(test_dying),         TEST(test_fetch_and_frames),
+        TEST(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

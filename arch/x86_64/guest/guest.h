@@ -33,6 +33,7 @@ struct gfn_cache_entry {
 struct known_page {
     uint64_t page;       /* linear address >> 12 */
     uint64_t cr3, epoch; /* epoch 0: none */
+    uint64_t entries;    /* arch_vcpu's when it was last compared */
     const uint64_t *entry[KNOWN_PAGE_LEVELS];
     uint64_t value[KNOWN_PAGE_LEVELS];
     struct p2m_slot backing[KNOWN_PAGE_LEVELS + 1]; /* of the page and its tables */
@@ -107,6 +108,8 @@ struct arch_vcpu {
     uint32_t irr_words;
 
     /* Translations used by guest memory accesses. */
+    uint64_t
+        entries; /* into the guest: until the next, what was seen of its page tables counts, as in a TLB */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
     struct known_page known[KNOWN_PAGES]; /* where hypercall arguments were of late */
 };

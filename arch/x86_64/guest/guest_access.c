@@ -59,11 +59,6 @@ const struct gfn_cache_entry *gfn_find(struct vcpu *v, gfn_t gfn)
     return gfn_renew(v, gfn, entry);
 }
 
-static bool in_long_mode(const struct vcpu *v)
-{
-    return vendor->get_register(v, REG_EFER) & EFER_LMA;
-}
-
 /* --- through the guest's page tables -------------------------------------------------------------------- */
 
 enum walk_result guest_translate(struct vcpu *v, gva_t address, uint32_t access, gpa_t *gpa,
@@ -120,32 +115,52 @@ static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer,
     return result;
 }
 
+static __attribute__((noinline)) char *known_again(struct vcpu *v, struct known_page *k, uint64_t offset)
+{
+    if (!known_page_same(v, k, vendor->long_mode_root(v)))
+        return NULL;
+    k->entries = v->arch->entries;
+    return k->data + offset;
+}
+
 /* One of the pages where arguments were of late, if that is where size bytes at address are; otherwise NULL.
- */
+ * Its way is looked at once per exit. */
 static inline char *known_argument(struct vcpu *v, uint64_t address, size_t size, bool write)
 {
     struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
-    if ((address & ~PAGE_MASK) + size > PAGE_SIZE || (write && !k->writable) || !in_long_mode(v))
+    uint64_t offset = address & ~PAGE_MASK;
+
+    if (unlikely(address >> PAGE_SHIFT != k->page || offset + size > PAGE_SIZE || (write && !k->writable)))
         return NULL;
-    return known_page_at(v, k, vendor->get_register(v, REG_CR3), address);
+    if (k->entries == v->arch->entries && k->epoch == v->domain->arch->tlb_epoch)
+        return k->data + offset;
+    return known_again(v, k, offset);
 }
 
-static __attribute__((noinline)) int copy_by_walking(struct vcpu *v, gva_t address, void *buffer, size_t size,
-                                                     bool write)
+/* Begins a section: where in it size bytes at address are, or NULL: to be walked to. */
+static __attribute__((noinline)) char *argument_begin(uint64_t address, size_t size, bool write)
 {
+    struct vcpu *v = current;
+
+    guest_access_begin(v->domain);
+    return known_argument(v, address, size, write);
+}
+
+/* Ends the section that argument_begin() began. */
+static __attribute__((noinline)) int copy_by_walking(gva_t address, void *buffer, size_t size, bool write)
+{
+    struct vcpu *v = current;
+    struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
+    uint64_t root = vendor->long_mode_root(v);
     uint32_t error_code;
     size_t done;
-    char *known = NULL;
 
-    if (in_long_mode(v)) {
-        struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
-        guest_access_begin(v->domain);
-        if (known_page_learn(v, k, vendor->get_register(v, REG_CR3), address.v))
-            known = known_argument(v, address.v, size, write);
-        if (known)
-            transfer(known, buffer, size, write);
-        guest_access_end();
-    }
+    char *known = root != NO_ROOT && known_page_learn(v, k, root, address.v)
+                      ? known_argument(v, address.v, size, write)
+                      : NULL;
+    if (known)
+        transfer(known, buffer, size, write);
+    guest_access_end();
     if (known)
         return 0;
     return copy_linear(v, address, buffer, size, write ? ACCESS_WRITE : ACCESS_READ, &error_code, &done) ==
@@ -154,31 +169,31 @@ static __attribute__((noinline)) int copy_by_walking(struct vcpu *v, gva_t addre
                : -XEN_EFAULT;
 }
 
-static int copy_hypercall_argument(gva_t address, void *buffer, size_t size, bool write)
+static inline __attribute__((always_inline)) int copy_argument(gva_t address, void *buffer, size_t size,
+                                                               bool write)
 {
-    struct vcpu *v = current;
+    char *known = argument_begin(address.v, size, write);
 
-    guest_access_begin(v->domain);
-    char *known = known_argument(v, address.v, size, write);
-    if (likely(known))
-        transfer(known, buffer, size, write);
+    if (unlikely(!known))
+        return copy_by_walking(address, buffer, size, write);
+    transfer(known, buffer, size, write);
     guest_access_end();
-    return likely(known) ? 0 : copy_by_walking(v, address, buffer, size, write);
+    return 0;
 }
 
 int copy_from_guest(void *to, gva_t from, size_t size)
 {
-    return copy_hypercall_argument(from, to, size, false);
+    return copy_argument(from, to, size, false);
 }
 
 int copy_to_guest(gva_t to, const void *from, size_t size)
 {
-    return copy_hypercall_argument(to, (void *)from, size, true);
+    return copy_argument(to, (void *)from, size, true);
 }
 
 int clear_guest(gva_t to, size_t size)
 {
-    return copy_hypercall_argument(to, NULL, size, true);
+    return copy_argument(to, NULL, size, true);
 }
 
 enum walk_result guest_linear_access(struct vcpu *v, gva_t address, void *buffer, size_t size,

@@ -58,6 +58,7 @@ ALWAYS_INLINE void run_loop(struct vcpu *v, void (*enter)(struct vcpu *v, struct
             perfc_incr(tlb_flushes);
             vendor->flush_tlb(v);
         }
+        a->entries++;
         leaks_close(a);
         enter(v, &exit);
         speculation_restrict(a);

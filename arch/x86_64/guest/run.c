@@ -60,6 +60,7 @@ void arch_switch_in(struct vcpu *next)
     struct arch_vcpu *a = next->arch;
     struct arch_cpu *cpu = this_arch_cpu();
 
+    a->entries++; /* since the last one others may have changed its page tables */
     vendor->switch_in(next);
     if (cpu->last_guest != next) {
         if (cpu_features.ibpb)

@@ -106,6 +106,8 @@ enum event_type {
  */
 enum guest_register { REG_CR0, REG_CR2, REG_CR3, REG_CR4, REG_EFER, REG_DR6, REG_DR7, REG_PAT };
 
+#define NO_ROOT (~0ull) /* no CR3 is */
+
 struct vendor_ops {
     const char *name; /* "VMX" or "SVM" */
 
@@ -127,6 +129,8 @@ struct vendor_ops {
     void (*get_table)(const struct vcpu *v, enum table_name which, uint64_t *base, uint16_t *limit);
     void (*set_table)(struct vcpu *v, enum table_name which, uint64_t base, uint16_t limit);
     uint64_t (*get_register)(const struct vcpu *v, enum guest_register which);
+    /* CR3 of the current vCPU, in short; NO_ROOT when it is not in long mode. */
+    uint64_t (*long_mode_root)(const struct vcpu *v);
     void (*set_register)(struct vcpu *v, enum guest_register which,
                          uint64_t value); /* value already checked */
     /* MSRs that the hardware switches with the guest (SYSENTER, STAR.., FS/GS base, KERNEL_GS_BASE,

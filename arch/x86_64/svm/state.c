@@ -86,6 +86,12 @@ uint64_t svm_get_register(const struct vcpu *v, enum guest_register which)
     }
 }
 
+uint64_t svm_long_mode_root(const struct vcpu *v)
+{
+    const struct vmcb *vmcb = vmcb_of(v);
+    return vmcb->efer & EFER_LMA ? vmcb->cr3 : NO_ROOT;
+}
+
 void svm_set_register(struct vcpu *v, enum guest_register which, uint64_t value)
 {
     struct vmcb *vmcb = vmcb_of(v);

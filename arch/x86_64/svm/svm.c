@@ -222,6 +222,7 @@ const struct vendor_ops svm_ops = {
     .get_table = svm_get_table,
     .set_table = svm_set_table,
     .get_register = svm_get_register,
+    .long_mode_root = svm_long_mode_root,
     .set_register = svm_set_register,
     .get_msr = svm_get_msr,
     .set_msr = svm_set_msr,

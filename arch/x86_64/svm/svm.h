@@ -49,6 +49,7 @@ void svm_set_segment(struct vcpu *v, enum segment_name which, const struct segme
 void svm_get_table(const struct vcpu *v, enum table_name which, uint64_t *base, uint16_t *limit);
 void svm_set_table(struct vcpu *v, enum table_name which, uint64_t base, uint16_t limit);
 uint64_t svm_get_register(const struct vcpu *v, enum guest_register which);
+uint64_t svm_long_mode_root(const struct vcpu *v);
 void svm_set_register(struct vcpu *v, enum guest_register which, uint64_t value);
 bool svm_get_msr(const struct vcpu *v, uint32_t index, uint64_t *value);
 bool svm_set_msr(struct vcpu *v, uint32_t index, uint64_t value);

@@ -145,6 +145,11 @@ uint64_t vmx_get_register(const struct vcpu *v, enum guest_register which)
     }
 }
 
+uint64_t vmx_long_mode_root(const struct vcpu *v)
+{
+    return v->arch->vmx.efer & EFER_LMA ? vmcs_read(VMCS_GUEST_CR3) : NO_ROOT;
+}
+
 static void set_cr0(struct arch_vcpu *a, uint64_t value)
 {
     a->vmx.cr0 = value;

@@ -320,6 +320,7 @@ const struct vendor_ops vmx_ops = {
     .get_table = vmx_get_table,
     .set_table = vmx_set_table,
     .get_register = vmx_get_register,
+    .long_mode_root = vmx_long_mode_root,
     .set_register = vmx_set_register,
     .get_msr = vmx_get_msr,
     .set_msr = vmx_set_msr,

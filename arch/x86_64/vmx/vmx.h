@@ -61,6 +61,7 @@ void vmx_set_segment(struct vcpu *v, enum segment_name which, const struct segme
 void vmx_get_table(const struct vcpu *v, enum table_name which, uint64_t *base, uint16_t *limit);
 void vmx_set_table(struct vcpu *v, enum table_name which, uint64_t base, uint16_t limit);
 uint64_t vmx_get_register(const struct vcpu *v, enum guest_register which);
+uint64_t vmx_long_mode_root(const struct vcpu *v);
 void vmx_set_register(struct vcpu *v, enum guest_register which, uint64_t value);
 bool vmx_get_msr(const struct vcpu *v, uint32_t index, uint64_t *value);
 bool vmx_set_msr(struct vcpu *v, uint32_t index, uint64_t value);
