@@ -106,10 +106,10 @@ static int64_t bind_interdomain_locked(struct domain *d, struct domain *rd, evtc
 
     struct evtchn *chn = open_locked(d, port, EVTCHN_INTERDOMAIN, 0);
     chn->remote.domain = rd;
-    chn->remote.port = remote_port;
+    chn->remote.chn = rchn;
     rchn->state = EVTCHN_INTERDOMAIN;
     rchn->remote.domain = d;
-    rchn->remote.port = port;
+    rchn->remote.chn = chn;
     /* The other side may have sent already. */
     evtchn_raise(d, chn);
     return port;
@@ -158,7 +158,7 @@ int64_t evtchn_bind_ipi(struct domain *d, uint32_t vcpu)
 /* Both domains' locks are held. */
 static void part_locked(struct domain *d, struct evtchn *chn)
 {
-    struct evtchn *rchn = evtchn_find_locked(chn->remote.domain, chn->remote.port);
+    struct evtchn *rchn = chn->remote.chn;
     rchn->state = EVTCHN_UNBOUND;
     rchn->remote_id = d->id;
     free_locked(d, chn);
@@ -223,7 +223,7 @@ int evtchn_send(struct domain *d, evtchn_port_t port)
     struct evtchn *chn = evtchn_find_locked(d, port);
     switch (chn ? chn->state : EVTCHN_FREE) {
     case EVTCHN_INTERDOMAIN:
-        evtchn_raise(chn->remote.domain, evtchn_find_locked(chn->remote.domain, chn->remote.port));
+        evtchn_raise(chn->remote.domain, chn->remote.chn);
         break;
     case EVTCHN_IPI:
         evtchn_raise(d, chn);

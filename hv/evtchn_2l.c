@@ -9,7 +9,7 @@
 #define WORD_BITS 64u
 _Static_assert(sizeof(xen_ulong_t) * 8 == WORD_BITS, "layout of 64-bit guests");
 
-static uint64_t bit(evtchn_port_t port)
+static inline uint64_t port_bit(evtchn_port_t port)
 {
     return 1ull << port % WORD_BITS;
 }
@@ -28,39 +28,40 @@ static void select_word(struct domain *d, const struct evtchn *chn)
 
 static void set_pending(struct domain *d, struct evtchn *chn)
 {
-    uint32_t word = chn->port / WORD_BITS;
-    if (__atomic_fetch_or(&d->shared_info->evtchn_pending[word], bit(chn->port), __ATOMIC_SEQ_CST) &
-        bit(chn->port))
+    struct shared_info *s = d->shared_info;
+    evtchn_port_t port = chn->port, word = port / WORD_BITS;
+    uint64_t bit = port_bit(port);
+    if (__atomic_fetch_or(&s->evtchn_pending[word], bit, __ATOMIC_SEQ_CST) & bit)
         return;
-    if (!(__atomic_load_n(&d->shared_info->evtchn_mask[word], __ATOMIC_SEQ_CST) & bit(chn->port)))
+    if (!(__atomic_load_n(&s->evtchn_mask[word], __ATOMIC_SEQ_CST) & bit))
         select_word(d, chn);
-    evtchn_check_pollers(d, chn->port);
+    evtchn_check_pollers(d, port);
 }
 
 static void clear_pending(struct domain *d, struct evtchn *chn)
 {
-    __atomic_fetch_and(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], ~bit(chn->port),
+    __atomic_fetch_and(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], ~port_bit(chn->port),
                        __ATOMIC_SEQ_CST);
 }
 
 static bool is_pending(struct domain *d, const struct evtchn *chn)
 {
     return __atomic_load_n(&d->shared_info->evtchn_pending[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) &
-           bit(chn->port);
+           port_bit(chn->port);
 }
 
 static bool is_masked(struct domain *d, const struct evtchn *chn)
 {
     return __atomic_load_n(&d->shared_info->evtchn_mask[chn->port / WORD_BITS], __ATOMIC_SEQ_CST) &
-           bit(chn->port);
+           port_bit(chn->port);
 }
 
 static void unmask(struct domain *d, struct evtchn *chn)
 {
     uint32_t word = chn->port / WORD_BITS;
     uint64_t before =
-        __atomic_fetch_and(&d->shared_info->evtchn_mask[word], ~bit(chn->port), __ATOMIC_SEQ_CST);
-    if ((before & bit(chn->port)) && is_pending(d, chn))
+        __atomic_fetch_and(&d->shared_info->evtchn_mask[word], ~port_bit(chn->port), __ATOMIC_SEQ_CST);
+    if ((before & port_bit(chn->port)) && is_pending(d, chn))
         select_word(d, chn);
 }
 

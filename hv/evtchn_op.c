@@ -40,7 +40,7 @@ static void describe(const struct evtchn *chn, struct evtchn_status *op)
     case EVTCHN_INTERDOMAIN:
         op->status = EVTCHNSTAT_interdomain;
         op->u.interdomain.dom = chn->remote.domain->id;
-        op->u.interdomain.port = chn->remote.port;
+        op->u.interdomain.port = chn->remote.chn->port;
         break;
     case EVTCHN_VIRQ:
         op->status = EVTCHNSTAT_virq;
@@ -180,7 +180,6 @@ union evtchn_args {
     struct evtchn_bind_ipi bind_ipi;
     struct evtchn_bind_pirq bind_pirq;
     struct evtchn_close close;
-    struct evtchn_send send;
     struct evtchn_status status;
     struct evtchn_bind_vcpu bind_vcpu;
     struct evtchn_unmask unmask;
@@ -197,7 +196,6 @@ static const uint8_t arg_size[] = {
     [EVTCHNOP_bind_ipi] = sizeof(struct evtchn_bind_ipi),
     [EVTCHNOP_bind_pirq] = sizeof(struct evtchn_bind_pirq),
     [EVTCHNOP_close] = sizeof(struct evtchn_close),
-    [EVTCHNOP_send] = sizeof(struct evtchn_send),
     [EVTCHNOP_status] = sizeof(struct evtchn_status),
     [EVTCHNOP_bind_vcpu] = sizeof(struct evtchn_bind_vcpu),
     [EVTCHNOP_unmask] = sizeof(struct evtchn_unmask),
@@ -255,8 +253,16 @@ static int64_t init_control(struct evtchn_init_control *op, gva_t guest)
     return copy_to_guest(guest, op, sizeof(*op));
 }
 
-/* arg: operation, struct for it. */
-int64_t do_event_channel_op(uint64_t arg[6])
+/* By far the most frequent one. */
+static int64_t send(gva_t guest)
+{
+    struct evtchn_send op;
+    if (copy_from_guest(&op, guest, sizeof(op)))
+        return -XEN_EFAULT;
+    return evtchn_send(current->domain, op.port);
+}
+
+static __attribute__((noinline)) int64_t other_op(uint64_t arg[6])
 {
     uint32_t op = (uint32_t)arg[0];
     gva_t guest = GVA(arg[1]);
@@ -268,8 +274,6 @@ int64_t do_event_channel_op(uint64_t arg[6])
         return -XEN_EFAULT;
 
     switch (op) {
-    case EVTCHNOP_send:
-        return evtchn_send(current->domain, args.send.port);
     case EVTCHNOP_unmask:
         return on_port(op, args.unmask.port, 0);
     case EVTCHNOP_close:
@@ -294,6 +298,12 @@ int64_t do_event_channel_op(uint64_t arg[6])
     }
 }
 
+/* arg: operation, struct for it. */
+int64_t do_event_channel_op(uint64_t arg[6])
+{
+    return likely((uint32_t)arg[0] == EVTCHNOP_send) ? send(GVA(arg[1])) : other_op(arg);
+}
+
 /* --- debug key ------------------------------------------------------------------------------------------ */
 
 static void dump_port(struct domain *d, const struct evtchn *chn)
@@ -303,7 +313,7 @@ static void dump_port(struct domain *d, const struct evtchn *chn)
     if (chn->state == EVTCHN_UNBOUND)
         snprintf(end, sizeof end, "unbound, for d%u", chn->remote_id);
     else if (chn->state == EVTCHN_INTERDOMAIN)
-        snprintf(end, sizeof end, "d%u port %u", chn->remote.domain->id, chn->remote.port);
+        snprintf(end, sizeof end, "d%u port %u", chn->remote.domain->id, chn->remote.chn->port);
     else if (chn->state == EVTCHN_VIRQ)
         snprintf(end, sizeof end, "virq %u", chn->virq);
     printk("  %5u %c%c vcpu %u %s\n", chn->port, abi->is_pending(d, chn) ? 'P' : '-',

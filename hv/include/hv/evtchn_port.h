@@ -32,7 +32,7 @@ struct evtchn {
         uint32_t virq;
         struct {
             struct domain *domain;
-            evtchn_port_t port;
+            struct evtchn *chn;
         } remote;
     };
 };
