@@ -211,10 +211,11 @@ void exit_dispatch(struct vcpu *v, const struct vmexit *exit)
 {
     enum exit_reason reason = exit->reason;
     this_cpu_count(reason, 1);
-    switch (reason) {
-    case EXIT_HYPERCALL:
+    if (likely(reason == EXIT_HYPERCALL)) {
         exit_hypercall(v, exit);
-        break;
+        return;
+    }
+    switch (reason) {
     case EXIT_INTERRUPT:
         interrupts_window();
         break;

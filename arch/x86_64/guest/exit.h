@@ -11,13 +11,7 @@
 void exit_dispatch(struct vcpu *v, const struct vmexit *exit);
 
 /* guest/inject.c: chooses at most one event for the next entry and asks for a window when another waits. */
-void inject_waiting(struct vcpu *v);
-static inline void inject_events(struct vcpu *v)
-{
-    struct arch_vcpu *a = v->arch;
-    if (unlikely(vcpu_upcall_pending(v) || READ_ONCE(a->irr_words) || a->nmi_pending))
-        inject_waiting(v);
-}
+void inject_events(struct vcpu *v);
 /* An event that was to be injected again gives way to another: it becomes pending once more. */
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector);
 /* The instruction at RIP faults. RIP stays. Vectors: enum trap. */

@@ -67,7 +67,6 @@ struct arch_vcpu {
             struct cpu *loaded_on; /* the CPU on which the VMCS is current; NULL: it lies in memory */
             struct cpu *last_cpu;  /* whose host state is in it */
             uint64_t host_rsp;     /* HOST_RSP in it */
-            bool launched;
             uint8_t work;                             /* VMX_*: what the next entry has to do first */
             uint32_t controls;                        /* primary, as in the VMCS */
             uint32_t entry_event, entry_error;        /* for the next entry; 0: none */
@@ -93,19 +92,19 @@ struct arch_vcpu {
     uint64_t pat, mtrr_def_type, mtrr_fixed[11], mtrr_variable[16];
     uint64_t apic_base, misc_enable;
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none */
-    bool nmi_pending;
     union {
         struct {
             volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
             bool wait_for_sipi;                       /* after INIT: only a SIPI starts it */
+            bool nmi_pending;
+            /* A bit for each of the eight words of the local APIC's IRR that may be nonzero; set after the
+             * word, so that the vCPU that sees it finds the vector. Atomic. */
+            uint32_t irr_words;
         };
-        volatile uint32_t start_flags; /* nonzero: any of these */
+        volatile uint64_t attention; /* nonzero: any of these */
     };
     volatile uint8_t sipi_vector;
     struct vlapic *vlapic;
-    /* A bit for each of the eight words of the local APIC's IRR that may be nonzero; set after the word, so
-     * that the vCPU that sees it finds the vector. Atomic. */
-    uint32_t irr_words;
 
     /* Translations used by guest memory accesses. */
     uint64_t

@@ -50,7 +50,7 @@ static bool inject_one(struct vcpu *v, bool callback, int vector)
     return true;
 }
 
-void inject_waiting(struct vcpu *v)
+void inject_events(struct vcpu *v)
 {
     bool callback = callback_pending(v);
     int vector = vlapic_pending(v);

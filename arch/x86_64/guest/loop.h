@@ -40,16 +40,19 @@ ALWAYS_INLINE void speculation_restrict(const struct arch_vcpu *a)
         wrmsr(MSR_SPEC_CTRL, cpu_features.spec_ctrl_host);
 }
 
-/* enter: one entry and exit; *exit is filled (guest/vendor.h). */
-ALWAYS_INLINE void run_loop(struct vcpu *v, void (*enter)(struct vcpu *v, struct vmexit *exit))
+/* enter: one entry and exit; *exit is filled (guest/vendor.h). It returns v->arch, since a guest leaves the
+ * compiler no register in which to keep that. */
+ALWAYS_INLINE void run_loop(struct vcpu *v, struct arch_vcpu *(*enter)(struct vcpu *v, struct vmexit *exit))
 {
     struct arch_vcpu *a = v->arch;
     struct vmexit exit;
 
     do {
-        if (unlikely(a->start_flags) && !run_start_state(v))
-            return;
-        inject_events(v);
+        if (unlikely(a->attention || vcpu_upcall_pending(v))) {
+            if (!run_start_state(v))
+                return;
+            inject_events(v);
+        }
 
         guest_access_begin(v->domain);
         uint64_t epoch = v->domain->arch->tlb_epoch;
@@ -60,7 +63,8 @@ ALWAYS_INLINE void run_loop(struct vcpu *v, void (*enter)(struct vcpu *v, struct
         }
         a->entries++;
         leaks_close(a);
-        enter(v, &exit);
+        a = enter(v, &exit);
+        v = a->vcpu;
         speculation_restrict(a);
         guest_access_end();
 
@@ -69,7 +73,7 @@ ALWAYS_INLINE void run_loop(struct vcpu *v, void (*enter)(struct vcpu *v, struct
          * gets none in. */
         if (unlikely(!(a->rflags & RFLAGS_IF)))
             interrupts_window();
-    } while (!READ_ONCE(this_cpu()->pending));
+    } while (!READ_ONCE(this_cpu_var(pending)));
 }
 
 #endif

@@ -206,7 +206,7 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
     }
 }
 
-ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
+ALWAYS_INLINE struct arch_vcpu *enter_once(struct vcpu *v, struct vmexit *exit)
 {
     struct arch_vcpu *a = v->arch;
     struct vmcb *vmcb = a->svm.vmcb;
@@ -242,6 +242,7 @@ ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
     if (unlikely(vmcb->exit_int_info & EVENT_VALID))
         svm_requeue(v);
     exit_reason(v, exit);
+    return a;
 }
 
 void svm_run(struct vcpu *v)

@@ -1,6 +1,6 @@
 ; vmx_enter: one guest entry and exit (SDM vol. 3, chapters 27 and 28). Called through the function of that name in vmx.h.
 ;
-; In: RDI struct arch_vcpu, SIL whether the VMCS was launched. Out: RAX the same struct, 0 if the entry did not take place (VMfail).
+; In: RDI struct arch_vcpu, SIL whether the VMCS was launched. Out: RAX the same struct; CF if the entry did not take place (VMfail).
 ; All other registers but RBP and RSP are lost. The processor switches RSP, RIP, RFLAGS, the control and segment registers; the
 ; general registers are ours to switch. Interrupts are off on both sides.
 %include "offsets.inc"
@@ -33,7 +33,7 @@ vmx_enter_stub:
     vmlaunch
 .failed:
     pop rax
-    xor eax, eax
+    stc
     pop rbp
     ret
 
@@ -47,7 +47,7 @@ vmx_exit:
     FILL_RSB
 .filled:
     CLEAR_SCRATCH
-    xor ebx, ebx
+    xor ebx, ebx ; and no carry
     pop rax
     pop rbp
     ret

@@ -155,8 +155,9 @@ static void exit_control_register(struct vmexit *exit)
     exit->cr.lmsw_value = (uint16_t)(qualification >> 16);
 }
 
-static void exit_other(struct vcpu *v, struct vmexit *exit)
+static void exit_other(struct vcpu *v, struct vmexit *exit, uint32_t code)
 {
+    exit->code = code;
     if (unlikely(exit->code & VMX_ENTRY_FAILED)) { /* the guest's state is none that a processor could have */
         exit->reason = EXIT_INIT_STATE;
         printk(LOG_ERROR "d%uv%u: VM entry found bad guest state, reason %lu, qualification %lu\n",
@@ -213,13 +214,14 @@ static void exit_other(struct vcpu *v, struct vmexit *exit)
     }
 }
 
-/* The frequent reasons first. */
-static void exit_reason(struct vcpu *v, struct vmexit *exit)
+/* The frequent reasons first, and the most frequent by itself. */
+static void exit_reason(struct vcpu *v, struct vmexit *exit, uint32_t code)
 {
-    switch (exit->code) {
-    case VMX_VMCALL:
+    if (likely(code == VMX_VMCALL)) {
         exit_hypercall(v->arch, exit);
-        break;
+        return;
+    }
+    switch (code) {
     case VMX_EXTERNAL_INTERRUPT:
     case VMX_PREEMPTION_TIMER:
         exit->reason = EXIT_INTERRUPT;
@@ -251,17 +253,18 @@ static void exit_reason(struct vcpu *v, struct vmexit *exit)
         exit_ept_violation(v, exit);
         break;
     default:
-        exit_other(v, exit);
+        exit_other(v, exit, code);
         break;
     }
 }
 
 /* --- both ----------------------------------------------------------------------------------------------- */
 
-/* Work that most entries do not have. */
-static __attribute__((noinline)) void prepare(struct vcpu *v)
+/* Work that most entries do not have. False: the VMCS is to be launched. */
+static __attribute__((noinline)) bool prepare(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
+    bool launched = !(a->vmx.work & VMX_LAUNCH);
 
     if (a->vmx.work & VMX_FLUSH)
         flush_translations(v);
@@ -270,35 +273,39 @@ static __attribute__((noinline)) void prepare(struct vcpu *v)
     if (a->vmx.work & VMX_EVENT)
         vmx_event_enter(v);
     a->vmx.work = 0;
+    return launched;
 }
 
 /* The guest's debug registers are in the CPU: its DR6 goes in and out too, and MOV DR need not exit. */
-static __attribute__((noinline)) struct arch_vcpu *enter_debugged(struct vcpu *v)
+static __attribute__((noinline)) bool enter_debugged(struct vcpu *v, bool launched)
 {
     struct arch_vcpu *a = v->arch;
+    bool entered;
 
     vmx_set_primary(v, a->vmx.controls & ~PRIMARY_MOV_DR);
     asm volatile("mov %0, %%db6" : : "r"(a->vmx.dr6));
-    struct arch_vcpu *entered = vmx_enter(a);
+    vmx_enter(a, launched, &entered);
     asm volatile("mov %%db6, %0" : "=r"(a->vmx.dr6));
     vmx_set_primary(v, a->vmx.controls | PRIMARY_MOV_DR);
     return entered;
 }
 
 /* VMfail: the controls or the host's state are not what the processor wants. */
-static __attribute__((noinline, cold)) void entry_refused(struct vcpu *v, struct vmexit *exit)
+static __attribute__((noinline, cold)) struct arch_vcpu *entry_refused(struct vcpu *v, struct vmexit *exit)
 {
     exit->reason = EXIT_INIT_STATE;
     exit->code = vmcs_read(VMCS_INSTRUCTION_ERROR);
     printk(LOG_ERROR "d%uv%u: VM entry failed with error %lu\n", v->domain->id, v->id, exit->code);
+    return v->arch;
 }
 
-ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
+ALWAYS_INLINE struct arch_vcpu *enter_once(struct vcpu *v, struct vmexit *exit)
 {
     struct arch_vcpu *a = v->arch;
+    bool launched = true, entered;
 
     if (unlikely(a->vmx.work))
-        prepare(v);
+        launched = prepare(v);
     if (a->rip != a->vmx.exit_rip)
         moved_on(a);
     if (a->rflags != a->vmx.exit_rflags)
@@ -306,17 +313,19 @@ ALWAYS_INLINE void enter_once(struct vcpu *v, struct vmexit *exit)
     if (a->gpr[RSP] != a->vmx.exit_rsp)
         vmcs_write(VMCS_GUEST_RSP, a->gpr[RSP]);
 
-    a = unlikely(a->dr_loaded) ? enter_debugged(v) : vmx_enter(a);
-    if (unlikely(!a)) {
-        entry_refused(v, exit);
-        return;
+    if (unlikely(a->dr_loaded)) {
+        if (!enter_debugged(v, launched))
+            return entry_refused(v, exit);
+    } else {
+        a = vmx_enter(a, launched, &entered);
+        if (unlikely(!entered))
+            return entry_refused(a->vcpu, exit);
     }
     a->vmx.exit_rip = a->rip = vmcs_read(VMCS_GUEST_RIP);
     a->vmx.exit_rflags = a->rflags = vmcs_read(VMCS_GUEST_RFLAGS);
     a->vmx.exit_rsp = a->gpr[RSP] = vmcs_read(VMCS_GUEST_RSP);
-    exit->code = (uint32_t)vmcs_read(VMCS_EXIT_REASON);
-    a->vmx.launched = true;
-    exit_reason(v, exit);
+    exit_reason(a->vcpu, exit, (uint32_t)vmcs_read(VMCS_EXIT_REASON));
+    return a;
 }
 
 void vmx_run(struct vcpu *v)

@@ -273,7 +273,7 @@ static void vmx_switch_in(struct vcpu *v)
     make_current(v);
     this_arch_cpu()->loaded_vmcs = v;
     a->vmx.loaded_on = this_cpu();
-    a->vmx.launched = false;
+    a->vmx.work |= VMX_LAUNCH;
     if (a->vmx.last_cpu != this_cpu())
         come_to_this_cpu(v);
     write_cr2(a->vmx.cr2);

@@ -16,6 +16,7 @@ extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];
 #define VMX_FLUSH  0x01 /* translations */
 #define VMX_PDPTES 0x02 /* the processor reads PAE's root entries at MOV to CR; it did not see this one */
 #define VMX_EVENT  0x04 /* entry_event goes in */
+#define VMX_LAUNCH 0x08 /* it is the first one since the VMCS was loaded */
 
 /*
  * The VMCS of v becomes the current one of this CPU, if it is not already; v runs on this CPU or on none. The
@@ -42,16 +43,16 @@ void vmx_run(struct vcpu *v);
 /* enter.asm. vmx_exit is where exits arrive. */
 void vmx_enter_stub(void);
 void vmx_exit(void);
-/* Returns vcpu; NULL: the processor refused the VMCS. The compiler saves what it needs of the registers,
- * once. */
-static inline struct arch_vcpu *vmx_enter(struct arch_vcpu *vcpu)
+/* Returns vcpu. *done false: the processor refused the VMCS. The compiler saves what it needs of the
+ * registers, once. */
+static inline struct arch_vcpu *vmx_enter(struct arch_vcpu *vcpu, bool launched, bool *done)
 {
     struct arch_vcpu *entered, *lost = vcpu;
-    uint64_t launched = vcpu->vmx.launched;
+    uint64_t resume = launched;
     asm volatile("call vmx_enter_stub"
-                 : "=a"(entered), "+D"(lost), "+S"(launched)
+                 : "=a"(entered), "+D"(lost), "+S"(resume), "=@ccnc"(*done)
                  :
-                 : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
+                 : "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory");
     return entered;
 }
 

@@ -54,7 +54,7 @@ struct cpu {
  * Defined by the arch header. */
 #include <hv/arch/this_cpu.h>
 
-#define current (this_cpu()->current_vcpu)
+#define current this_cpu_var(current_vcpu)
 
 /* What idle vCPUs belong to (id DOMID_IDLE). They have neither memory nor events nor arch state: arch is
  * NULL. */

@@ -75,9 +75,9 @@ static inline void guest_access_begin(struct domain *d)
 }
 static inline void guest_access_end(void)
 {
-    struct cpu *cpu = this_cpu();
-    cpu->use_count++;
-    __atomic_store_n((struct domain **)&cpu->using_p2m, NULL, __ATOMIC_RELEASE);
+    this_cpu_var(use_count)++;
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    this_cpu_var(using_p2m) = NULL;
 }
 
 #endif

@@ -1,5 +1,5 @@
-/* this_cpu() and this_cpu_count(): x86-64 keeps the CPU's struct in GS. Included by hv/cpu.h after struct
- * cpu. */
+/* this_cpu() and what spares it: x86-64 keeps the CPU's struct in GS. Included by hv/cpu.h after struct cpu.
+ */
 #ifndef HV_ARCH_THIS_CPU_H
 #define HV_ARCH_THIS_CPU_H
 
@@ -10,10 +10,13 @@ static inline struct cpu *this_cpu(void)
     return cpu;
 }
 
+/* A member of this CPU's struct, as an lvalue; in one instruction, for its address is not needed. */
+#define this_cpu_var(member) (((struct cpu __seg_gs *)0)->member)
+
 /* Adds to a counter of this CPU, in one instruction. */
 static inline void this_cpu_count(uint64_t slot, uint32_t by)
 {
-    ((struct cpu __seg_gs *)0)->perfc[slot] += by;
+    this_cpu_var(perfc)[slot] += by;
 }
 
 static inline void cpu_relax(void)

@@ -10,6 +10,8 @@ static inline struct cpu *this_cpu(void)
     return fake_this_cpu;
 }
 
+#define this_cpu_var(member) (this_cpu()->member)
+
 static inline void this_cpu_count(uint64_t slot, uint32_t by)
 {
     fake_this_cpu->perfc[slot] += by;
