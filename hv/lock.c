@@ -61,7 +61,7 @@ static inline void note_released(spinlock_t *lock)
 static void acquire(spinlock_t *lock)
 {
     uint16_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket)
+    while (unlikely(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket))
         cpu_relax();
     note_taken(lock);
 }
