@@ -13,6 +13,7 @@
 #include "build.h"
 #include "context.h"
 #include "load.h"
+#include "share.h"
 #include "xen.h"
 
 #define EVENT_PORTS 1023
@@ -112,7 +113,7 @@ bool build_begin(const struct plan *plan, struct built *built, struct why *why)
 {
     if (!create(plan->config, &built->domid, why))
         return false;
-    if (set_limits(plan, built, why) &&
+    if (set_limits(plan, built, why) && share_apply(built->domid, plan->config, why) &&
         allocate_port(built->domid, &built->store_port, "giving it a port to the store", why) &&
         allocate_port(built->domid, &built->console_port, "giving it a port to its console", why))
         return true;

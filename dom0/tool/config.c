@@ -13,9 +13,10 @@
 #define GRUB_FILE      "grub" /* of the archive: grub-i386-xen_pvh.bin */
 
 static const char *const known_keys[] = {
-    "name",          "kernel",   "ramdisk", "extra",    "cmdline",     "root",      "memory",   "maxmem",
-    "vcpus",         "maxvcpus", "type",    "uuid",     "on_poweroff", "on_reboot", "on_crash", "on_watchdog",
-    "on_soft_reset", "disk",     "vif",     "firmware", "bootloader",  NULL,
+    "name",     "kernel",      "ramdisk",       "extra", "cmdline", "root",        "memory",
+    "maxmem",   "vcpus",       "maxvcpus",      "type",  "uuid",    "on_poweroff", "on_reboot",
+    "on_crash", "on_watchdog", "on_soft_reset", "disk",  "vif",     "firmware",    "bootloader",
+    "cpus",     "cpus_soft",   "cpu_weight",    "cap",   NULL,
 };
 
 /* Keys of xl that ask for what a PVH guest gets anyway, or that change nothing that it could see. */
@@ -362,6 +363,32 @@ static bool read_sizes(struct guest_config *config, struct why *why)
     return true;
 }
 
+/* A text, or a list of texts of which each is for one vCPU. What CPUs there are is for share.c to see. */
+static bool read_cpus(const struct guest_config *config, const char *key, const struct cfg_value **value,
+                      struct why *why)
+{
+    const struct cfg_setting *setting = cfg_find(&config->cfg, key);
+    for (const struct cfg_value *item = setting ? setting->value->items : NULL; item; item = item->next)
+        if (!item->text)
+            return config_fail(config, key, why,
+                               "a list has one text for each virtual CPU: [ \"0\", \"1-3\" ]");
+    *value = setting ? setting->value : NULL;
+    return true;
+}
+
+static bool read_share(struct guest_config *config, struct why *why)
+{
+    uint64_t weight = 0, cap = 0;
+    if (!read_cpus(config, "cpus", &config->cpus, why) ||
+        !read_cpus(config, "cpus_soft", &config->cpus_soft, why) ||
+        !read_number(config, "cpu_weight", 1, UINT16_MAX, &weight, why) ||
+        !read_number(config, "cap", 0, 100ull * config->max_vcpus, &cap, why))
+        return false;
+    config->cpu_weight = (uint16_t)weight;
+    config->cap = (uint16_t)cap;
+    return true;
+}
+
 /* A kernel of the archive, or GRUB, which finds one on the guest's disk. */
 static bool read_kernel(struct guest_config *config, struct why *why)
 {
@@ -393,7 +420,8 @@ static bool interpret(struct guest_config *config, struct why *why)
 {
     warn_of_ignored_keys(config);
     return read_identity(config, why) && read_devices(config, why) && read_sizes(config, why) &&
-           read_actions(config, why) && read_command_line(config, why) && read_kernel(config, why);
+           read_share(config, why) && read_actions(config, why) && read_command_line(config, why) &&
+           read_kernel(config, why);
 }
 
 struct guest_config *config_load(const char *file, const char *text, size_t size, char *const *arguments,

@@ -18,10 +18,12 @@ enum action { ACTION_DESTROY, ACTION_RESTART, ACTION_RENAME_RESTART, ACTION_PRES
 
 struct guest_config {
     char name[NAME_MAX];
-    const char *kernel, *ramdisk; /* files of the archive; ramdisk may be NULL */
-    const char *command_line;     /* of root, extra, cmdline; never NULL */
-    uint64_t memory, max_memory;  /* bytes, whole MiB */
-    unsigned vcpus, max_vcpus;    /* online at the start, in all */
+    const char *kernel, *ramdisk;             /* files of the archive; ramdisk may be NULL */
+    const char *command_line;                 /* of root, extra, cmdline; never NULL */
+    uint64_t memory, max_memory;              /* bytes, whole MiB */
+    unsigned vcpus, max_vcpus;                /* online at the start, in all */
+    const struct cfg_value *cpus, *cpus_soft; /* one text for all vCPUs, or a list of them; NULL: any */
+    uint16_t cpu_weight, cap;                 /* 0: the usual weight, no cap */
     xen_domain_handle_t uuid;
     struct disk_config *disks; /* in order; with what was attached later, without what was detached */
     struct vif_config *vifs;

@@ -6,6 +6,7 @@
 #include "devices.h"
 #include "format.h"
 #include "plan.h"
+#include "share.h"
 #include "xen.h"
 
 /* ACPI tables, start info, special and grant pages, and what the hypervisor keeps for a domain. */
@@ -50,7 +51,7 @@ bool plan_make(const struct guest_config *config, struct plan *plan, struct why 
         return false;
     if (!elf_parse(plan->kernel.data, plan->kernel.size, &plan->image, &reason))
         return config_fail(config, "kernel", why, "%s", reason.text);
-    if (!find_devices(config, why))
+    if (!find_devices(config, why) || !share_check(config, why))
         return false;
 
     plan->request = (struct layout_request){.memory = config->memory,

@@ -4,13 +4,14 @@
 #include <lib/printf.h>
 #include <lib/string.h>
 
+#include "cpus.h"
 #include "domain.h"
 #include "format.h"
 #include "nodes.h"
 #include "verbs.h"
+#include "xen.h"
 
-#define SECOND    1000000000ull
-#define MOST_CPUS 1024
+#define SECOND 1000000000ull
 
 /* Calls each() for the domains that the operands name, or for all. The first status that is not DONE is
  * returned. */
@@ -226,55 +227,15 @@ int verb_domname(int argc, char **argv)
 
 /* --- vcpu-list ------------------------------------------------------------------------------------------ */
 
-static unsigned host_cpus(void)
+static void print_affinity(domid_t domid, unsigned vcpu, bool soft, unsigned cpus)
 {
-    struct xen_sysctl op;
-    memset(&op, 0, sizeof op);
-    return sysctl(XEN_SYSCTL_physinfo, &op) ? 1 : op.u.physinfo.max_cpu_id + 1;
-}
-
-static bool bit(const uint8_t *map, unsigned i)
-{
-    return map[i / 8] >> (i % 8) & 1;
-}
-
-/* "all", or ranges as 0-2,5. */
-static void print_cpus(const uint8_t *map, unsigned cpus)
-{
-    unsigned set = 0, printed = 0;
-    for (unsigned i = 0; i < cpus; i++)
-        set += bit(map, i);
-    if (set == cpus || !set) {
-        print("%s", set ? "all" : "none");
-        return;
-    }
-    for (unsigned i = 0; i < cpus; i++) {
-        if (!bit(map, i))
-            continue;
-        unsigned last = i;
-        while (last + 1 < cpus && bit(map, last + 1))
-            last++;
-        print(last > i ? "%s%u-%u" : "%s%u", printed++ ? "," : "", i, last);
-        i = last;
-    }
-}
-
-static void print_affinity(domid_t domid, unsigned vcpu, uint32_t which, unsigned cpus)
-{
-    uint8_t map[MOST_CPUS / 8] = {0};
-    struct xen_domctl op;
-    memset(&op, 0, sizeof op);
-    op.u.vcpuaffinity.vcpu = vcpu;
-    op.u.vcpuaffinity.flags = which;
-    struct xenctl_bitmap *to =
-        which == XEN_VCPUAFFINITY_HARD ? &op.u.vcpuaffinity.cpumap_hard : &op.u.vcpuaffinity.cpumap_soft;
-    set_xen_guest_handle(to->bitmap, map);
-    to->nr_bits = MOST_CPUS;
+    struct cpu_set set;
+    memset(&set, 0, sizeof set);
     /* A hypervisor without affinities runs every virtual CPU on any CPU. */
-    if (domctl(XEN_DOMCTL_getvcpuaffinity, domid, &op))
+    if (get_affinity(domid, vcpu, soft ? NULL : set.map, soft ? set.map : NULL, MOST_CPUS))
         print("all");
     else
-        print_cpus(map, cpus < MOST_CPUS ? cpus : MOST_CPUS);
+        cpus_print(&set, cpus);
 }
 
 static void vcpu_lines(const struct xen_domctl_getdomaininfo *info)
@@ -295,9 +256,9 @@ static void vcpu_lines(const struct xen_domctl_getdomaininfo *info)
             print("%5c %3c%cp ", '-', '-', '-');
         print_seconds(v->cpu_time, 9);
         print("  ");
-        print_affinity(info->domain, i, XEN_VCPUAFFINITY_HARD, cpus);
+        print_affinity(info->domain, i, false, cpus);
         print(" / ");
-        print_affinity(info->domain, i, XEN_VCPUAFFINITY_SOFT, cpus);
+        print_affinity(info->domain, i, true, cpus);
         print("\n");
     }
 }

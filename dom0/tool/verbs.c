@@ -39,6 +39,8 @@ const struct tool_verb tool_verbs[] = {
     {"ramdisk-destroy", "NAME", "remove such a disk", verb_ramdisk_destroy, false, false},
     {"reboot", "[-w] -a|DOMAIN", "ask a domain to reboot", verb_reboot, true, false},
     {"rename", "DOMAIN NEWNAME", "give a domain another name", verb_rename, true, false},
+    {"sched-credit2", "[-d DOMAIN [-w WEIGHT] [-c CAP]] [-s [-r MICROSECONDS]]",
+     "show or set how domains share the CPUs", verb_sched_credit2, true, false},
     {"shutdown", "[-w] -a|DOMAIN", "ask a domain to shut down", verb_shutdown, true, false},
     {"store-list", "[-p] PATH...", "list the children of a node in the store", verb_store_list, false, false},
     {"store-ls", "[-f] [-p] [PATH]", "show the store below a node", verb_store_ls, false, false},
@@ -50,6 +52,8 @@ const struct tool_verb tool_verbs[] = {
     {"unpause", "DOMAIN", "let a paused domain run", verb_unpause, true, false},
     {"uptime", "[-s] [DOMAIN...]", "show how long domains have been running", verb_uptime, true, false},
     {"vcpu-list", "[DOMAIN...]", "list the virtual CPUs of all domains or some", verb_vcpu_list, true, false},
+    {"vcpu-pin", "[-f] DOMAIN VCPU|all HARD|- [SOFT|-]", "choose the CPUs of virtual CPUs", verb_vcpu_pin,
+     true, false},
     {"vcpu-set", "[-i] [-w] DOMAIN COUNT", "set how many of its CPUs a domain uses", verb_vcpu_set, true,
      false},
 };

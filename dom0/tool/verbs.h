@@ -53,6 +53,9 @@ int verb_ramdisk_destroy(int argc, char **argv);
 int verb_bridge_list(int argc, char **argv);
 int verb_bridge_create(int argc, char **argv);
 int verb_bridge_destroy(int argc, char **argv);
+/* verb_sched.c */
+int verb_sched_credit2(int argc, char **argv);
+int verb_vcpu_pin(int argc, char **argv);
 /* verb_store.c */
 int verb_store_ls(int argc, char **argv);
 int verb_store_list(int argc, char **argv);

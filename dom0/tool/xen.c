@@ -71,6 +71,87 @@ long set_paging_pool(domid_t domid, uint64_t bytes)
     return domctl(XEN_DOMCTL_set_paging_mempool_size, domid, &op);
 }
 
+static long credit_op(domid_t domid, struct xen_domctl *op, uint32_t command)
+{
+    op->u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+    op->u.scheduler_op.cmd = command;
+    return domctl(XEN_DOMCTL_scheduler_op, domid, op);
+}
+
+long get_credit(domid_t domid, uint16_t *weight, uint16_t *cap)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    long rc = credit_op(domid, &op, XEN_DOMCTL_SCHEDOP_getinfo);
+    *weight = op.u.scheduler_op.u.credit2.weight;
+    *cap = op.u.scheduler_op.u.credit2.cap;
+    return rc;
+}
+
+long set_credit(domid_t domid, uint16_t weight, uint16_t cap)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.u.scheduler_op.u.credit2.weight = weight;
+    op.u.scheduler_op.u.credit2.cap = cap;
+    return credit_op(domid, &op, XEN_DOMCTL_SCHEDOP_putinfo);
+}
+
+static long ratelimit_op(uint32_t command, uint32_t *us)
+{
+    struct xen_sysctl op;
+    memset(&op, 0, sizeof op);
+    op.u.scheduler_op.sched_id = XEN_SCHEDULER_CREDIT2;
+    op.u.scheduler_op.cmd = command;
+    op.u.scheduler_op.u.sched_credit2.ratelimit_us = *us;
+    long rc = sysctl(XEN_SYSCTL_scheduler_op, &op);
+    *us = op.u.scheduler_op.u.sched_credit2.ratelimit_us;
+    return rc;
+}
+
+long get_ratelimit(uint32_t *us)
+{
+    *us = 0;
+    return ratelimit_op(XEN_SYSCTL_SCHEDOP_getinfo, us);
+}
+
+long set_ratelimit(uint32_t us)
+{
+    return ratelimit_op(XEN_SYSCTL_SCHEDOP_putinfo, &us);
+}
+
+static long affinity_op(uint32_t command, domid_t domid, unsigned vcpu, uint8_t *hard, uint8_t *soft,
+                        unsigned bits, uint32_t flags)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    struct xen_domctl_vcpuaffinity *a = &op.u.vcpuaffinity;
+    a->vcpu = vcpu;
+    a->flags = flags | (hard ? XEN_VCPUAFFINITY_HARD : 0) | (soft ? XEN_VCPUAFFINITY_SOFT : 0);
+    set_xen_guest_handle(a->cpumap_hard.bitmap, hard);
+    set_xen_guest_handle(a->cpumap_soft.bitmap, soft);
+    a->cpumap_hard.nr_bits = a->cpumap_soft.nr_bits = bits;
+    return domctl(command, domid, &op);
+}
+
+long get_affinity(domid_t domid, unsigned vcpu, uint8_t *hard, uint8_t *soft, unsigned bits)
+{
+    return affinity_op(XEN_DOMCTL_getvcpuaffinity, domid, vcpu, hard, soft, bits, 0);
+}
+
+/* The hypervisor answers with what it will go by, into copies of what was asked for. */
+long set_affinity(domid_t domid, unsigned vcpu, const uint8_t *hard, const uint8_t *soft, unsigned bits,
+                  uint32_t flags)
+{
+    uint8_t hard_copy[bits / 8], soft_copy[bits / 8];
+    if (hard)
+        memcpy(hard_copy, hard, sizeof hard_copy);
+    if (soft)
+        memcpy(soft_copy, soft, sizeof soft_copy);
+    return affinity_op(XEN_DOMCTL_setvcpuaffinity, domid, vcpu, hard ? hard_copy : NULL,
+                       soft ? soft_copy : NULL, bits, flags);
+}
+
 long populate(domid_t domid, unsigned order, xen_pfn_t *gfns, unsigned count)
 {
     struct xen_memory_reservation reservation = {.nr_extents = count, .extent_order = order, .domid = domid};

@@ -32,6 +32,16 @@ long set_max_memory(domid_t domid, uint64_t bytes);
 long set_paging_pool(domid_t domid, uint64_t bytes);
 /* Returns how many of the count extents of 2^order pages at gfns are there now, or an errno. */
 long populate(domid_t domid, unsigned order, xen_pfn_t *gfns, unsigned count);
+/* credit2's weight, 0: as it is, and cap. */
+long get_credit(domid_t domid, uint16_t *weight, uint16_t *cap);
+long set_credit(domid_t domid, uint16_t weight, uint16_t cap);
+long get_ratelimit(uint32_t *us);
+long set_ratelimit(uint32_t us);
+/* Bitmaps of that many bits, of where a vCPU may run and would rather run; NULL: not asked for, or as it is.
+ * flags: XEN_VCPUAFFINITY_FORCE or 0. */
+long get_affinity(domid_t domid, unsigned vcpu, uint8_t *hard, uint8_t *soft, unsigned bits);
+long set_affinity(domid_t domid, unsigned vcpu, const uint8_t *hard, const uint8_t *soft, unsigned bits,
+                  uint32_t flags);
 long set_hvm_param(domid_t domid, uint32_t index, uint64_t value);
 /* A port of the domain that domain 0 may bind; the port or an errno. */
 long alloc_unbound_port(domid_t domid);

@@ -75,7 +75,11 @@ static void every_verb_with_wrong_arguments(void **state)
             bool second = !strcmp(verb->name, "rename") || !strncmp(verb->name, "mem-", 4) ||
                           !strcmp(verb->name, "vcpu-set") || !strncmp(verb->name, "block-a", 7) ||
                           strstr(verb->name, "-detach");
-            snprintf(line, sizeof line, "%s ghosts%s", verb->name, second ? " 1" : "");
+            bool option = !strcmp(verb->name, "sched-credit2"), third = !strcmp(verb->name, "vcpu-pin");
+            snprintf(line, sizeof line, "%s %sghosts%s", verb->name, option ? "-d " : "",
+                     third    ? " 0 0"
+                     : second ? " 1"
+                              : "");
             expect(line, FAILED, "no domain is called ghosts: list shows them\n");
         }
         assert_int_equal(strchr(world.printed, '\0') - world.printed > 0, 1);
@@ -335,9 +339,80 @@ static void the_store(void **state)
     expect("store-read /a/b", FAILED, "store-read: /a/b: does not exist\n");
 }
 
+static void shares(void **state)
+{
+    (void)state;
+    set_up();
+    world.cpus = 4;
+    expect("create deb -p vcpus=2 cap=150 cpu_weight=512 cpus=1-3,^2 cpus_soft=3", DONE, "");
+    expect("sched-credit2", DONE,
+           "Cpupool Pool-0: ratelimit=0us\n"
+           "Name                                ID Weight  Cap\n"
+           "Domain-0                             0    256    0\n"
+           "deb                                  1    512  150\n");
+    expect("sched-credit2 -d deb -w 128", DONE, "");
+    expect("sched-credit2 --domain=deb --cap=25", DONE, "");
+    expect("sched-credit2 -d 1", DONE,
+           "Name                                ID Weight  Cap\n"
+           "deb                                  1    128   25\n");
+    expect("sched-credit2 -d deb -w 0", USAGE, "sched-credit2: 0: a weight is a number from 1 to 65535\n");
+    expect("sched-credit2 -d deb -w 65536", USAGE, "a weight is a number");
+    expect("sched-credit2 -d deb -c 201", USAGE,
+           "sched-credit2: 201: a cap, in percent of one CPU, is a number from 0 to 200\n");
+    expect("sched-credit2 -w 5", USAGE, "sched-credit2: a weight or a cap is a domain's: add -d DOMAIN\n");
+    expect("sched-credit2 -s -r 1000", DONE, "");
+    expect("sched-credit2 -s", DONE, "Cpupool Pool-0: ratelimit=1000us\n");
+    expect("sched-credit2 -s -r 99", USAGE,
+           "sched-credit2: 99: a rate limit is 0, or 100 to 500000 microseconds\n");
+    expect("sched-credit2 -r 99", USAGE, "sched-credit2: the rate limit is the same for all: add -s\n");
+    expect("sched-credit2 -s -d deb", USAGE, "sched-credit2: -s is not about a domain");
+    expect("sched-credit2 -p Pool-1", FAILED, "sched-credit2: Pool-1: there is one pool, Pool-0\n");
+    expect("destroy deb", DONE, "");
+}
+
+static void affinity(void **state)
+{
+    (void)state;
+    set_up();
+    world.cpus = 4;
+    expect("create deb -p vcpus=2 cpus=1-3,^2 cpus_soft=3", DONE, "");
+    expect("vcpu-list deb", DONE, "1,3 / 3\n");
+    expect("vcpu-pin deb 1 0-2 all", DONE, "");
+    expect("vcpu-list deb", DONE, "0-2 / all\n");
+    expect("vcpu-list deb", DONE, "1,3 / 3\n");
+    expect("vcpu-pin deb all - 2,0", DONE, "");
+    expect("vcpu-list deb", DONE, "1,3 / 0,2\n");
+    expect("vcpu-list deb", DONE, "0-2 / 0,2\n");
+    expect("vcpu-pin deb all all,^0,^3", DONE, "");
+    expect("vcpu-list deb", DONE, "1-2 / 0,2\n");
+    expect("vcpu-pin deb 2 0", USAGE, "vcpu-pin: 2: a virtual CPU is a number up to 1 here, or all\n");
+    expect("vcpu-pin deb x 0", USAGE, "vcpu-pin: x: a virtual CPU is a number up to 1 here, or all\n");
+    expect("vcpu-pin deb 0 4", USAGE, "vcpu-pin: 4: there is no such CPU: the machine has 0 to 3\n");
+    expect("vcpu-pin deb 0 0-99999999999", USAGE, "there is no such CPU");
+    expect("vcpu-pin deb 0 3-1", USAGE, "vcpu-pin: 3-1: CPUs are named as in 0-3,^1 or all\n");
+    expect("vcpu-pin deb 0 0,,1", USAGE, "vcpu-pin: : CPUs are named as in 0-3,^1 or all\n");
+    expect("vcpu-pin deb 0 1,^1", USAGE, "vcpu-pin: no CPU is left: begin with those that are in");
+    expect("vcpu-pin deb 0 node:0", USAGE, "vcpu-pin: node:0: there are no nodes to choose from here");
+    expect("vcpu-pin deb 0 ^nodes:0", USAGE, "vcpu-pin: nodes:0: there are no nodes to choose from here");
+    expect("vcpu-pin deb 0 11111111111111111111111111", USAGE, "CPUs are named as in");
+    expect("vcpu-pin deb 0 - -", USAGE, "vcpu-pin: nothing is left to set: - keeps what is\n");
+    expect("destroy deb", DONE, "");
+    expect("create deb cpus=0,7", FAILED,
+           "create: cpus=0,7: 7: there is no such CPU: the machine has 0 to 3\n");
+    expect("create deb cap=101", FAILED, "create: cap=101: 0 to 100 is possible\n");
+    expect("create deb cpu_weight=0", FAILED, "create: cpu_weight=0: 1 to 65535 is possible\n");
+    expect("create deb -p vcpus=3 cpus=['0','1-2']", DONE, "");
+    expect("vcpu-list deb", DONE, "0 / all\n");
+    expect("vcpu-list deb", DONE, "1-2 / all\n");
+    expect("vcpu-list deb", DONE, "all / all\n");
+    expect("destroy deb", DONE, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shares),
+        cmocka_unit_test(affinity),
         cmocka_unit_test(every_verb_with_wrong_arguments),
         cmocka_unit_test(options_with_values),
         cmocka_unit_test(counters),

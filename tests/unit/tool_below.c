@@ -31,6 +31,8 @@ struct page {
 static struct domain {
     int exists, paused;
     xen_domain_handle_t handle;
+    uint16_t weight, cap;                 /* 0: 256 */
+    uint8_t off_hard[128], off_soft[128]; /* CPUs that each vCPU does not use */
     struct page *pages;
     uint64_t count;
     unsigned vcpus;
@@ -66,6 +68,7 @@ void world_reset(void)
     memset(&world, 0, sizeof world);
     ramdisk_name[0] = bridge_name[0] = '\0';
     world.free_pages = TOTAL;
+    world.cpus = 1;
     domains[0].exists = 1;
 }
 
@@ -295,6 +298,39 @@ static long hvm_context(struct xen_domctl *op)
     return 0;
 }
 
+static long do_credit(struct domain *d, struct xen_domctl_scheduler_op *op)
+{
+    assert(op->sched_id == XEN_SCHEDULER_CREDIT2);
+    if (op->cmd == XEN_DOMCTL_SCHEDOP_getinfo) {
+        op->u.credit2.weight = d->weight ? d->weight : 256;
+        op->u.credit2.cap = d->cap;
+    } else {
+        d->weight = op->u.credit2.weight ? op->u.credit2.weight : d->weight;
+        d->cap = op->u.credit2.cap;
+    }
+    return 0;
+}
+
+/* Of eight CPUs at most. */
+static long do_affinity(struct domain *d, bool set, struct xen_domctl_vcpuaffinity *a)
+{
+    const struct {
+        uint32_t flag;
+        struct xenctl_bitmap *map;
+        uint8_t *kept;
+    } kinds[] = {{XEN_VCPUAFFINITY_HARD, &a->cpumap_hard, &d->off_hard[a->vcpu]},
+                 {XEN_VCPUAFFINITY_SOFT, &a->cpumap_soft, &d->off_soft[a->vcpu]}};
+    for (int i = 0; i < 2; i++) {
+        if (!(a->flags & kinds[i].flag))
+            continue;
+        assert(kinds[i].map->nr_bits >= world.cpus);
+        if (set)
+            *kinds[i].kept = (uint8_t)~kinds[i].map->bitmap.p[0];
+        kinds[i].map->bitmap.p[0] = (uint8_t)(~*kinds[i].kept & ((1u << world.cpus) - 1));
+    }
+    return 0;
+}
+
 static long do_domctl(struct xen_domctl *op)
 {
     assert(op->interface_version == 0x15);
@@ -337,6 +373,11 @@ static long do_domctl(struct xen_domctl *op)
         op->u.getvcpuinfo.blocked = op->u.getvcpuinfo.vcpu % 4 == 1;
         op->u.getvcpuinfo.online = op->u.getvcpuinfo.vcpu % 4 != 3;
         return 0;
+    case XEN_DOMCTL_scheduler_op:
+        return do_credit(d, &op->u.scheduler_op);
+    case XEN_DOMCTL_setvcpuaffinity:
+    case XEN_DOMCTL_getvcpuaffinity:
+        return do_affinity(d, op->cmd == XEN_DOMCTL_setvcpuaffinity, &op->u.vcpuaffinity);
     case XEN_DOMCTL_max_mem:
     case XEN_DOMCTL_set_paging_mempool_size:
     case XEN_DOMCTL_settscinfo:
@@ -370,7 +411,8 @@ static long do_sysctl(struct xen_sysctl *op)
     if (op->cmd == XEN_SYSCTL_physinfo) {
         op->u.physinfo.total_pages = TOTAL;
         op->u.physinfo.free_pages = world.free_pages;
-        op->u.physinfo.nr_cpus = 1;
+        op->u.physinfo.nr_cpus = world.cpus;
+        op->u.physinfo.max_cpu_id = world.cpus - 1;
         return 0;
     }
     if (op->cmd == XEN_SYSCTL_getcpuinfo) {
@@ -380,6 +422,12 @@ static long do_sysctl(struct xen_sysctl *op)
     }
     if (op->cmd == XEN_SYSCTL_perfc_op)
         return do_perfc(&op->u.perfc_op);
+    if (op->cmd == XEN_SYSCTL_scheduler_op) {
+        if (op->u.scheduler_op.cmd == XEN_SYSCTL_SCHEDOP_putinfo)
+            world.ratelimit = op->u.scheduler_op.u.sched_credit2.ratelimit_us;
+        op->u.scheduler_op.u.sched_credit2.ratelimit_us = world.ratelimit;
+        return 0;
+    }
     if (op->cmd != XEN_SYSCTL_getdomaininfolist)
         return -XEN_ENOSYS;
     struct xen_sysctl_getdomaininfolist *list = &op->u.getdomaininfolist;

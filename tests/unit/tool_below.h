@@ -23,7 +23,9 @@ struct world {
     int no_back_ends;       /* nobody serves devices */
     const char *refusal;    /* what back ends write when they refuse a device; NULL: they take it */
     int interrupted;
-    const char *keys; /* that the person types, one each time somebody waits for one */
+    uint32_t ratelimit; /* of the scheduler */
+    unsigned cpus;      /* of the machine */
+    const char *keys;   /* that the person types, one each time somebody waits for one */
     uint32_t exits_per_second;
     uint64_t per_second[8];   /* how much CPU time domains use meanwhile, in ns */
     int no_counters;          /* the hypervisor has none */
