@@ -197,7 +197,7 @@ static INIT_CODE void add_map_entry(uint64_t start, uint64_t size, uint32_t type
 {
     if (!size)
         return;
-    if (dom0->memory_map_entries == (PAGE_SIZE << MEMORY_MAP_ORDER) / sizeof dom0->memory_map[0])
+    if (dom0->memory_map_entries == MEMORY_MAP_MAX)
         boot_fail("dom0: the memory map has too many entries");
     dom0->memory_map[dom0->memory_map_entries++] = (struct e820_entry){start, size, type};
 }
@@ -220,7 +220,7 @@ static INIT_CODE void add_ram_entries(const struct memory_region *region)
 
 static INIT_CODE void make_memory_map(const struct boot_info *info)
 {
-    dom0->memory_map = page_alloc(MEMORY_MAP_ORDER);
+    dom0->memory_map = heap_alloc(MEMORY_MAP_MAX * sizeof dom0->memory_map[0]);
     if (!dom0->memory_map)
         boot_fail("dom0: no memory for its memory map");
     for (unsigned i = 0; i < info->regions; i++) {

@@ -101,7 +101,7 @@ static int reserve_slot(domid_t id)
 static void free_parts(struct domain *d)
 {
     page_free_shared(d->shared_info);
-    page_free(d->memory_map, MEMORY_MAP_ORDER);
+    heap_free(d->memory_map);
     heap_free(d->vcpu);
     heap_free(d->config);
     heap_free(d);

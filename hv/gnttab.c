@@ -5,7 +5,8 @@
  * (the toolstack puts grants for console and store there) and grows when frames are asked for; it never
  * shrinks, so a frame that exists can be used without the lock.
  *
- * Locking: LOCK_GNTTAB for growing and for the places of the frames.
+ * Locking: LOCK_GNTTAB for growing, for the places of the frames, and for their pins. Where a frame is shared
+ * may be looked up without: that stays as it is.
  */
 #include <hv/arch/guest_access.h>
 #include <hv/cmdline.h>
@@ -24,20 +25,31 @@ CMDLINE_UINT("gnttab_max_maptrack_frames", gnttab_max_maptrack_option);
 
 /* --- life ----------------------------------------------------------------------------------------------- */
 
+/* Makes room for all frames that the table may have. Whoever still uses the old place finds there what never
+ * changes. */
+static int make_list_locked(struct gnttab *g)
+{
+    struct grant_frame *list = heap_alloc(g->max_frames * sizeof *list);
+
+    if (!list)
+        return -XEN_ENOMEM;
+    memcpy(list, g->few, sizeof g->few);
+    __atomic_store_n(&g->frame, list, __ATOMIC_RELEASE);
+    return 0;
+}
+
 static int grow_locked(struct domain *d, uint32_t frames)
 {
     struct gnttab *g = d->gnttab;
 
+    if (frames > FEW_FRAMES && g->frame == g->few && make_list_locked(g))
+        return -XEN_ENOMEM;
     while (g->frames < frames) {
         struct grant_frame *f = &g->frame[g->frames];
         f->shared = page_alloc_shared(d);
-        f->pin = page_alloc(0);
         f->gfn = INVALID_GFN;
-        if (!f->shared || !f->pin) {
-            page_free_shared(f->shared);
-            page_free(f->pin, 0);
+        if (!f->shared)
             return -XEN_ENOMEM;
-        }
         __atomic_store_n(&g->frames, g->frames + 1, __ATOMIC_RELEASE);
     }
     return 0;
@@ -58,14 +70,10 @@ int gnttab_init(struct domain *d, int32_t max_frames, int32_t max_maptrack, uint
         return -XEN_EINVAL;
 
     struct gnttab *g = heap_alloc(sizeof *g);
-    struct grant_frame *frame = heap_alloc((uint32_t)frames * sizeof *frame);
-    if (!g || !frame) {
-        heap_free(g);
-        heap_free(frame);
+    if (!g)
         return -XEN_ENOMEM;
-    }
     spin_lock_init(&g->lock, LOCK_GNTTAB);
-    g->frame = frame;
+    g->frame = g->few;
     g->max_frames = (uint32_t)frames;
     g->max_mapping_pages = maptrack;
     g->free_handle = NO_HANDLE;
@@ -86,7 +94,8 @@ void gnttab_free(struct domain *d)
         page_free(g->frame[i].pin, 0);
     }
     gnttab_free_mappings(g);
-    heap_free(g->frame);
+    if (g->frame != g->few)
+        heap_free(g->frame);
     heap_free(g);
     d->gnttab = NULL;
 }
@@ -226,15 +235,12 @@ static int swap_entries(struct gnttab *g, uint32_t a, uint32_t b)
     if (a >= entries || b >= entries)
         return GNTST_bad_gntref;
 
-    struct grant_frame *frame_a = &g->frame[a / ENTRIES_PER_FRAME],
-                       *frame_b = &g->frame[b / ENTRIES_PER_FRAME];
-    const struct grant_pin *pin_a = &frame_a->pin[a % ENTRIES_PER_FRAME],
-                           *pin_b = &frame_b->pin[b % ENTRIES_PER_FRAME];
+    spin_lock(&g->lock);
+    const struct grant_frame *frame_a = &g->frame[a / ENTRIES_PER_FRAME];
+    const struct grant_frame *frame_b = &g->frame[b / ENTRIES_PER_FRAME];
     grant_entry_v1_t *entry_a = &frame_a->shared[a % ENTRIES_PER_FRAME];
     grant_entry_v1_t *entry_b = &frame_b->shared[b % ENTRIES_PER_FRAME];
-
-    spin_lock(&g->lock);
-    if (a != b && (pin_a->readers || pin_a->writers || pin_b->readers || pin_b->writers)) {
+    if (a != b && (grant_is_pinned(frame_a, a) || grant_is_pinned(frame_b, b))) {
         status = GNTST_eagain;
     } else if (a != b) {
         grant_entry_v1_t old = *entry_a;
@@ -292,10 +298,12 @@ static void dump_domain(const struct domain *d)
 
     printk(LOG_ERROR "d%u: %u of %u frames, %u handles\n", d->id, g->frames, g->max_frames, g->handles);
     for (uint32_t ref = 0; ref < g->frames * ENTRIES_PER_FRAME; ref++) {
-        const struct grant_pin *pin = &g->frame[ref / ENTRIES_PER_FRAME].pin[ref % ENTRIES_PER_FRAME];
-        if (pin->readers || pin->writers)
-            printk(LOG_ERROR "  grant %u: mfn %#x used by d%u, %u readers, %u writers\n", ref, pin->mfn,
-                   pin->domid, pin->readers, pin->writers);
+        const struct grant_frame *frame = &g->frame[ref / ENTRIES_PER_FRAME];
+        if (!grant_is_pinned(frame, ref))
+            continue;
+        const struct grant_pin *pin = &frame->pin[ref % ENTRIES_PER_FRAME];
+        printk(LOG_ERROR "  grant %u: mfn %#x used by d%u, %u readers, %u writers\n", ref, pin->mfn,
+               pin->domid, pin->readers, pin->writers);
     }
 }
 

@@ -103,10 +103,13 @@ int grant_pin(struct domain *rd, uint32_t ref, bool readonly, mfn_t *mfn)
         return GNTST_bad_gntref;
     ref = (uint32_t)index_nospec(ref, entries);
 
-    struct grant_frame *frame = &g->frame[ref / ENTRIES_PER_FRAME];
-    struct grant_pin *pin = &frame->pin[ref % ENTRIES_PER_FRAME];
-
     spin_lock(&g->lock);
+    struct grant_frame *frame = &g->frame[ref / ENTRIES_PER_FRAME];
+    if (unlikely(!frame->pin) && !(frame->pin = page_alloc(0))) {
+        spin_unlock(&g->lock);
+        return GNTST_no_space;
+    }
+    struct grant_pin *pin = &frame->pin[ref % ENTRIES_PER_FRAME];
     int status = pin_locked(rd, &frame->shared[ref % ENTRIES_PER_FRAME], pin, readonly);
     *mfn = MFN(pin->mfn);
     spin_unlock(&g->lock);
@@ -116,10 +119,9 @@ int grant_pin(struct domain *rd, uint32_t ref, bool readonly, mfn_t *mfn)
 mfn_t grant_unpin(struct domain *rd, uint32_t ref, bool readonly)
 {
     struct gnttab *g = rd->gnttab;
+    spin_lock(&g->lock);
     struct grant_frame *frame = &g->frame[ref / ENTRIES_PER_FRAME];
     struct grant_pin *pin = &frame->pin[ref % ENTRIES_PER_FRAME];
-
-    spin_lock(&g->lock);
     ASSERT(readonly ? pin->readers : pin->writers);
     if (readonly)
         pin->readers--;

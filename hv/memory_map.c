@@ -9,9 +9,6 @@
 #include <hv/memory.h>
 #include <xen/memory.h>
 
-/* Room for a map: MEMORY_MAP_ORDER pages. */
-#define MAX_ENTRIES ((PAGE_SIZE << MEMORY_MAP_ORDER) / sizeof(struct e820_entry))
-
 int memory_map_read(struct domain *d, gva_t to, uint32_t *entries)
 {
     int error = -XEN_ENOSYS;
@@ -26,13 +23,13 @@ int memory_map_read(struct domain *d, gva_t to, uint32_t *entries)
 
 int memory_map_write(struct domain *d, gva_t from, uint32_t entries)
 {
-    if (entries > MAX_ENTRIES)
+    if (entries > MEMORY_MAP_MAX)
         return -XEN_EINVAL;
-    struct e820_entry *map = page_alloc(MEMORY_MAP_ORDER);
+    struct e820_entry *map = heap_alloc(entries * sizeof *map);
     if (!map)
         return -XEN_ENOMEM;
     if (copy_from_guest(map, from, entries * sizeof map[0])) {
-        page_free(map, MEMORY_MAP_ORDER);
+        heap_free(map);
         return -XEN_EFAULT;
     }
 
@@ -41,7 +38,7 @@ int memory_map_write(struct domain *d, gva_t from, uint32_t entries)
     d->memory_map = map;
     d->memory_map_entries = entries;
     spin_unlock(&d->lock);
-    page_free(old, MEMORY_MAP_ORDER);
+    heap_free(old);
     return 0;
 }
 
@@ -66,7 +63,7 @@ int64_t memory_set_map(uint64_t arg[6], uint64_t start)
         return -XEN_EINVAL;
     if (copy_from_guest(&request, memory_argument(arg), sizeof request))
         return -XEN_EFAULT;
-    if (request.map.nr_entries > MAX_ENTRIES)
+    if (request.map.nr_entries > MEMORY_MAP_MAX)
         return -XEN_EINVAL;
     int error = domain_find_target(request.domid, &d);
     return error ? error : memory_map_write(d, handle_gva(request.map.buffer), request.map.nr_entries);

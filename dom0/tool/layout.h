@@ -3,8 +3,9 @@
  * a guest may know are Xen's.
  *
  *   0            RAM: kernel, then ramdisk, then start info
- *   0xfc000000   the hole: ACPI tables, local APIC (0xfee00000), special pages (0xfeff8000)
- *   4 GiB        RAM that did not fit below the hole
+ *   0xfc000000   the hole: local APIC (0xfee00000), ACPI tables (0xfef00000), special pages (0xfeff8000).
+ * These three share one table of the guest-physical map, which a small domain feels 4 GiB        RAM that did
+ * not fit below the hole
  */
 #ifndef TOOL_LAYOUT_H
 #define TOOL_LAYOUT_H
@@ -18,7 +19,7 @@
 
 #define HOLE_START      0xfc000000ull
 #define HOLE_END        (1ull << 32)
-#define ACPI_ADDRESS    HOLE_START
+#define ACPI_ADDRESS    0xfef00000ull
 #define SPECIAL_ADDRESS 0xfeff8000ull
 #define SPECIAL_PAGES   8
 /* Places among the special pages that libxc's guests know. */

@@ -342,6 +342,29 @@ static void test_table_ops(void **state)
     assert_int_equal(swap->status, GNTST_bad_gntref);
 }
 
+/* A table that has outgrown its few frames knows its uses and places as before. */
+static void test_growth(void **state)
+{
+    (void)state;
+    grant_handle_t old, new;
+    unsigned far = 3 * ENTRIES_PER_FRAME + 1;
+    offer(REF, GTF_permit_access);
+    assert_int_equal(map(PLACE, REF, GNTMAP_host_map, &old), GNTST_okay);
+    assert_ptr_equal(granter->gnttab->frame, granter->gnttab->few);
+    gnttab_set_gfn(granter, 0, GFN(77));
+    assert_int_equal(map(PLACE + 1, far, GNTMAP_host_map, &new), GNTST_bad_gntref);
+    assert_int_equal(gnttab_grow(granter, 4), 0);
+    assert_int_equal(gnttab_grow(granter, 5), -XEN_EINVAL);
+    assert_ptr_not_equal(granter->gnttab->frame, granter->gnttab->few);
+    assert_int_equal(gnttab_set_gfn(granter, 0, GFN(78)).v, 77);
+    offer(far, GTF_permit_access);
+    assert_int_equal(map(PLACE + 1, far, GNTMAP_host_map, &new), GNTST_okay);
+    assert_int_equal(entry(granter, far)->flags, IN_USE);
+    assert_int_equal(unmap(PLACE + 1, new), GNTST_okay);
+    assert_int_equal(unmap(PLACE, old), GNTST_okay);
+    assert_int_equal(entry(granter, REF)->flags, GTF_permit_access);
+}
+
 /* Who dies holding mappings lets go of them; whose page is mapped stays until then. */
 static void test_deaths(void **state)
 {
@@ -387,7 +410,8 @@ int main(void)
         cmocka_unit_test(test_refusals),     cmocka_unit_test(test_all_handles),
         cmocka_unit_test(test_pin_limit),    cmocka_unit_test(test_copy),
         cmocka_unit_test(test_copy_overlap), cmocka_unit_test(test_hostile_table),
-        cmocka_unit_test(test_table_ops),    cmocka_unit_test(test_deaths),
+        cmocka_unit_test(test_table_ops),    cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_deaths),
     };
     return cmocka_run_group_tests(tests, boot, NULL);
 }

@@ -71,7 +71,7 @@ void arch_domain_free(struct domain *d)
 
 int arch_vcpu_create(struct vcpu *v)
 {
-    struct arch_vcpu *a = v->arch = heap_alloc(sizeof(*a));
+    struct arch_vcpu *a = v->arch = page_alloc(0); /* fpu_vcpu_create uses its end, too */
     if (!a)
         return -XEN_ENOMEM;
     a->vcpu = v;
@@ -96,7 +96,7 @@ no_vlapic:
 no_fpu:
     vendor->vcpu_free(v);
 no_vendor:
-    heap_free(a);
+    page_free(a, 0);
     return error;
 }
 
@@ -106,7 +106,7 @@ void arch_vcpu_free(struct vcpu *v)
     vlapic_free(v);
     fpu_vcpu_free(v);
     vendor->vcpu_free(v);
-    heap_free(v->arch);
+    page_free(v->arch, 0);
 }
 
 uint64_t arch_vcpu_rip(const struct vcpu *v)

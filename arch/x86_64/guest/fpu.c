@@ -49,6 +49,16 @@ uint32_t fpu_area_size(void)
     return area_size;
 }
 
+/* struct arch_vcpu has a page of its own (arch_vcpu_create). Where the area fits behind it, it stands there.
+ */
+#define AREA_OFFSET ((sizeof(struct arch_vcpu) + 63) & ~63ull) /* SDM vol. 1, 13.4: aligned to 64 bytes */
+_Static_assert(AREA_OFFSET + 832 <= PAGE_SIZE, "without AVX-512 no vCPU needs another page");
+
+static bool area_fits(void)
+{
+    return area_size <= PAGE_SIZE - AREA_OFFSET;
+}
+
 static unsigned area_order(void)
 {
     return area_size > PAGE_SIZE;
@@ -59,7 +69,7 @@ int fpu_vcpu_create(struct vcpu *v)
     struct arch_vcpu *a = v->arch;
     if (area_size > 2 * PAGE_SIZE)
         return -XEN_EOPNOTSUPP;
-    a->xsave_area = page_alloc(area_order());
+    a->xsave_area = area_fits() ? (void *)((char *)a + AREA_OFFSET) : page_alloc(area_order());
     if (!a->xsave_area)
         return -XEN_ENOMEM;
     fpu_reset(v);
@@ -68,7 +78,8 @@ int fpu_vcpu_create(struct vcpu *v)
 
 void fpu_vcpu_free(struct vcpu *v)
 {
-    page_free(v->arch->xsave_area, area_order());
+    if (!area_fits())
+        page_free(v->arch->xsave_area, area_order());
 }
 
 void fpu_reset(struct vcpu *v)

@@ -32,7 +32,7 @@ struct e820_entry {
     uint64_t addr, size;
     uint32_t type;
 } __attribute__((packed));
-#define MEMORY_MAP_ORDER 1u
+#define MEMORY_MAP_MAX (PAGE_SIZE / sizeof(struct e820_entry)) /* entries; firmware gives tens */
 
 struct vcpu {
     uint32_t id;
@@ -105,7 +105,7 @@ struct domain {
     uint32_t max_pages;              /* limit of total_pages */
     struct shared_info *shared_info; /* page_alloc_shared */
     gfn_t shared_info_gfn;           /* where the guest put it, INVALID_GFN: nowhere; LOCK_DOMAIN */
-    struct e820_entry *memory_map;   /* XENMEM_set_memory_map; page_alloc(MEMORY_MAP_ORDER); LOCK_DOMAIN */
+    struct e820_entry *memory_map;   /* XENMEM_set_memory_map; heap_alloc; LOCK_DOMAIN */
     uint32_t memory_map_entries;
 
     struct evtchn_domain *evtchn;

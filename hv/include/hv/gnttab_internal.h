@@ -15,6 +15,7 @@
 #define ENTRIES_PER_FRAME (PAGE_SIZE / sizeof(grant_entry_v1_t))
 #define MAPPINGS_PER_PAGE (PAGE_SIZE / sizeof(struct grant_mapping))
 #define NO_HANDLE         UINT32_MAX
+#define FEW_FRAMES        2u /* so many a small guest has at most: it pays for no list */
 
 /*
  * Uses of one grant by its grantee. While there is any, mfn is held and the entry's GTF_reading (and
@@ -30,9 +31,15 @@ _Static_assert(sizeof(struct grant_pin) == sizeof(grant_entry_v1_t),
 
 struct grant_frame {
     grant_entry_v1_t *shared; /* page_alloc_shared: the guest writes here at any time */
-    struct grant_pin *pin;
-    gfn_t gfn; /* where the guest put it, INVALID_GFN: nowhere */
+    struct grant_pin *pin;    /* a page, made when the first of its grants is used; NULL: none ever was */
+    gfn_t gfn;                /* where the guest put it, INVALID_GFN: nowhere */
 };
+
+static inline bool grant_is_pinned(const struct grant_frame *frame, uint32_t ref)
+{
+    const struct grant_pin *pin = frame->pin ? &frame->pin[ref % ENTRIES_PER_FRAME] : NULL;
+    return pin && (pin->readers || pin->writers);
+}
 
 enum mapping_state { MAPPING_FREE, MAPPING_LIVE, MAPPING_BUSY };
 
@@ -48,8 +55,9 @@ struct grant_mapping {
 
 struct gnttab {
     spinlock_t lock;
-    struct grant_frame *frame;
+    struct grant_frame *frame;   /* few, or a list of max_frames; never goes back */
     uint32_t frames, max_frames; /* frames only grows, after frame[] is filled */
+    struct grant_frame few[FEW_FRAMES];
 
     struct grant_mapping **mapping; /* pages of mappings; made on the first one */
     uint32_t handles;               /* grows by pages, as frames does */
