@@ -35,6 +35,35 @@ struct client *client_new(domid_t domid)
     return client;
 }
 
+static struct client *kicked, **kicked_tail = &kicked;
+
+void client_kick(struct client *client)
+{
+    if (client->kicked)
+        return;
+    client->kicked = true;
+    client->next_kicked = NULL;
+    *kicked_tail = client;
+    kicked_tail = &client->next_kicked;
+}
+
+static void unkick(struct client **link)
+{
+    struct client *client = *link;
+    *link = client->next_kicked;
+    if (!*link)
+        kicked_tail = link;
+    client->kicked = false;
+}
+
+struct client *client_next_kicked(void)
+{
+    struct client *client = kicked;
+    if (client)
+        unkick(&kicked);
+    return client;
+}
+
 /* --- watch events --------------------------------------------------------------------------------------- */
 
 static void drop_event(struct client *client)
@@ -78,7 +107,7 @@ void client_event(struct client *client, const char *path, const char *token)
     *client->events_tail = event;
     client->events_tail = &event->next;
     client->event_count++;
-    client->kicked = true;
+    client_kick(client);
 }
 
 void client_free(struct client *client)
@@ -87,6 +116,11 @@ void client_free(struct client *client)
     while (*link != client)
         link = &(*link)->next;
     *link = client->next;
+    if (client->kicked) {
+        for (link = &kicked; *link != client;)
+            link = &(*link)->next_kicked;
+        unkick(link);
+    }
     transaction_abort_all(client);
     watch_remove_all(client);
     while (client->events)

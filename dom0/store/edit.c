@@ -60,7 +60,7 @@ static struct node *make_child(struct transaction *t, const struct node *parent,
                                size_t size)
 {
     struct client *client = transaction_client(t);
-    struct node *node = node_make(parent->perms, parent->perm_count, value, size, NULL, 0);
+    struct node *node = node_make(parent->perms, parent->perm_count, value, size);
     if (node && !client_is_privileged(client))
         node->perms[0].domid = client->domid;
     return node;
@@ -207,7 +207,7 @@ static bool drop_name(const char *path, struct node *node, void *arg)
 void edit_forget_domain(struct client *dom0, domid_t domid)
 {
     struct forget forget = {.domid = domid};
-    for (;;) {
+    while (tree_mentions(domid)) {
         forget.path[0] = '\0';
         tree_each(find_owned, &forget);
         struct transaction *t = forget.path[0] ? transaction_start(dom0) : NULL;
@@ -220,5 +220,6 @@ void edit_forget_domain(struct client *dom0, domid_t domid)
         if (transaction_commit(t))
             break;
     }
-    tree_each(drop_name, &forget);
+    if (tree_mentions(domid))
+        tree_each(drop_name, &forget);
 }

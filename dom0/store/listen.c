@@ -21,7 +21,7 @@ struct event {
 };
 
 struct store_watch {
-    struct store_watch *next;
+    struct watched watched; /* first: what the index hands back is the watch */
     void (*changed)(const char *path, void *arg);
     void *arg;
     size_t waiting;     /* events in the queue, without whole */
@@ -30,7 +30,7 @@ struct store_watch {
     char path[];
 };
 
-static struct store_watch *watches;
+static struct watch_index index;
 static struct event *queue, **tail = &queue;
 /* The watch whose changed() is under way, for that may switch, and the thread it is in. */
 static struct store_watch *told;
@@ -70,8 +70,10 @@ static bool waits_already(const struct store_watch *watch, const char *path)
     return false;
 }
 
-static void add_event(struct store_watch *watch, const char *path)
+static void add_event(struct watched *watched, void *arg)
 {
+    struct store_watch *watch = (struct store_watch *)watched;
+    const char *path = arg;
     if (waits_already(watch, path))
         return;
     size_t size = strlen(path) + 1;
@@ -90,9 +92,7 @@ static void add_event(struct store_watch *watch, const char *path)
 
 void listen_fire(const char *path, bool exact)
 {
-    for (struct store_watch *watch = watches; watch; watch = watch->next)
-        if (exact ? !strcmp(path, watch->path) : path_is_below(path, watch->path))
-            add_event(watch, path);
+    watched_each(&index, path, exact, add_event, (void *)(uintptr_t)path);
 }
 
 bool listen_waiting(void)
@@ -135,8 +135,7 @@ struct store_watch *store_watch(const char *path, void (*changed)(const char *pa
     watch->changed = changed;
     watch->arg = arg;
     watch->whole = (struct event){.watch = watch, .path = watch->path};
-    watch->next = watches;
-    watches = watch;
+    watched_add(&index, &watch->watched, watch->path);
     tell_all(watch);
     server_kick();
     return watch;
@@ -144,12 +143,9 @@ struct store_watch *store_watch(const char *path, void (*changed)(const char *pa
 
 void store_unwatch(struct store_watch *watch)
 {
-    struct store_watch **link = &watches;
     if (!watch)
         return;
-    while (*link != watch)
-        link = &(*link)->next;
-    *link = watch->next;
+    watched_remove(&index, &watch->watched);
     for (struct event **at = &queue; *at;) {
         if ((*at)->watch != watch) {
             at = &(*at)->next;

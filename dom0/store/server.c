@@ -2,9 +2,9 @@
  * Connections of domains (store_introduce and store_release of dom0/below.h), and the thread that serves
  * them.
  *
- * One step is done for each connection in turn, so no domain waits longer because another one asks much. A
- * domain that breaks the protocol is told so in its page and not listened to any more; the others do not
- * notice.
+ * Those that have something to do stand in a queue, and one step is done for each in turn, so no domain waits
+ * longer because another one asks much, and idle ones cost nothing. A domain that breaks the protocol is told
+ * so in its page and not listened to any more; the others do not notice.
  */
 #include <dom0/below.h>
 #include <dom0/store.h>
@@ -58,15 +58,13 @@ static void serve(void *arg)
 {
     (void)arg;
     for (;;) {
-        bool more = false;
-        for (struct connection *c = connections; c; c = c->next)
-            if (c->client->kicked && !c->broken) {
-                c->client->kicked = step(c);
-                more |= c->client->kicked;
-            }
+        struct client *client = client_next_kicked();
+        struct connection *c = client ? client->connection : NULL;
+        if (c && !c->broken && step(c))
+            client_kick(client);
         if (listen_waiting())
             signal_set(&news);
-        if (more)
+        if (client)
             thread_yield();
         else
             signal_wait(&work, FOREVER);
@@ -93,7 +91,7 @@ static void on_event(evtchn_port_t port, void *arg)
 {
     struct connection *c = arg;
     (void)port;
-    c->client->kicked = true;
+    client_kick(c->client);
     server_kick();
 }
 
@@ -138,7 +136,8 @@ int store_introduce(domid_t domid, xen_pfn_t ring_gfn, evtchn_port_t remote_port
     }
     c->page->server_features = XENSTORE_SERVER_FEATURE_ERROR;
     c->port = (evtchn_port_t)port;
-    c->client->kicked = true;
+    c->client->connection = c;
+    client_kick(c->client);
     c->next = connections;
     connections = c;
     event_handle(c->port, on_event, c);

@@ -8,6 +8,7 @@
  *   transaction.c  changes that become visible together or not at all; every change is made in one
  *   edit.c         reading, writing, creating and removing inside a transaction
  *   watch.c        who is told of which change
+ *   watched.c      which watches are on a path or above it
  *   listen.c       watches of dom0 itself, which are calls
  *   request.c      the wire protocol's requests (xen/io/xs_wire.h)
  *   client.c       one connection: bytes in, bytes out
@@ -54,19 +55,20 @@ struct perm {
 struct node {
     unsigned references;
     uint64_t generation; /* differs between any two */
-    size_t perm_count, value_size, children_size;
+    size_t perm_count, value_size, children_size, child_count;
     struct perm *perms; /* the first is the owner, and what all others may do */
     char *value;
-    char *children; /* their names, each with its terminating zero */
+    char *children;        /* their names, each with its terminating zero */
+    uint16_t *child_sizes; /* of each of these, its zero counted */
 };
 
-/* A copy of the three parts with one reference; NULL: no memory. */
-struct node *node_make(const struct perm *perms, size_t perm_count, const char *value, size_t value_size,
-                       const char *children, size_t children_size);
+/* A copy of the parts, without children, with one reference; NULL: no memory. */
+struct node *node_make(const struct perm *perms, size_t perm_count, const char *value, size_t value_size);
 struct node *node_with_value(const struct node *node, const char *value, size_t size);
 struct node *node_with_perms(const struct node *node, const struct perm *perms, size_t count);
-/* NULL too when the child is there already, or is not there to be removed. */
+/* The child is not there yet. */
 struct node *node_with_child(const struct node *node, const char *name);
+/* NULL too when it is not there. */
 struct node *node_without_child(const struct node *node, const char *name);
 struct node *node_ref(struct node *node);
 void node_unref(struct node *node); /* NULL is fine */
@@ -94,6 +96,8 @@ void tree_unreserve(const char *path);
 void tree_each(bool (*each)(const char *path, struct node *node, void *arg), void *arg);
 /* What a domain has; makes the record. NULL: no memory. */
 struct usage *tree_usage(domid_t domid);
+/* Whether any node is the domain's or names it in its permissions. */
+bool tree_mentions(domid_t domid);
 /* Drops the record of a domain that has nothing left. */
 void tree_usage_drop(domid_t domid);
 /* All memory that the server keeps for a domain is counted here; false beyond LIMIT_BYTES, then nothing was.
@@ -111,6 +115,19 @@ const char *path_last(const char *path);
 bool path_is_below(const char *path, const char *parent);
 /* "@introduceDomain" and the like. */
 bool path_is_special(const char *path);
+/* FNV-1a: the hash of a path is that of its beginning with the further characters added. */
+#define PATH_HASH_START 2166136261u
+static inline uint32_t path_hash_add(uint32_t hash, char c)
+{
+    return (hash ^ (uint8_t)c) * 16777619u;
+}
+static inline uint32_t path_hash(const char *path)
+{
+    uint32_t hash = PATH_HASH_START;
+    for (; *path; path++)
+        hash = path_hash_add(hash, *path);
+    return hash;
+}
 
 /* --- perms.c -------------------------------------------------------------------------------------------- */
 /* What the domain may do with the node: PERM_ bits. */
@@ -160,6 +177,25 @@ void watch_remove_all(struct client *client);
 /* Tells all whose watch is on path or above (exact: on path only) and who may read node. */
 void watch_fire(const char *path, const struct node *node, bool exact);
 
+/* --- watched.c ------------------------------------------------------------------------------------------ */
+#define WATCH_BUCKETS 4096u
+
+struct watched { /* part of a watch's record */
+    struct watched *next;
+    const char *path;
+    uint32_t hash;
+};
+struct watch_index {
+    struct watched *bucket[WATCH_BUCKETS];
+};
+/* path stays the caller's, and as it is. */
+void watched_add(struct watch_index *index, struct watched *watched, const char *path);
+void watched_remove(struct watch_index *index, struct watched *watched);
+/* Calls each for the watches on path and, unless exact, on what is above it. each may remove the one it is
+ * given. */
+void watched_each(struct watch_index *index, const char *path, bool exact,
+                  void (*each)(struct watched *watched, void *arg), void *arg);
+
 /* --- listen.c: store_watch() of dom0/below.h ------------------------------------------------------------ */
 /* Queues an event for dom0's own watches, who may hear all; exact as in watch_fire(). */
 void listen_fire(const char *path, bool exact);
@@ -184,7 +220,9 @@ struct client {
     uint32_t last_transaction;
     struct message *events, **events_tail;
     unsigned event_count;
-    bool kicked; /* has something to do */
+    bool kicked; /* has something to do, and stands in the queue of those */
+    struct client *next_kicked;
+    void *connection; /* server.c's */
 
     size_t received, replied; /* bytes of request there, bytes of reply sent */
     bool replying;
@@ -199,6 +237,11 @@ struct client {
 };
 
 extern struct client *clients;
+
+/* Queues the client among those that have something to do, once. */
+void client_kick(struct client *client);
+/* Takes out the one that waits longest; NULL: none. */
+struct client *client_next_kicked(void);
 
 /* NULL: no memory, or the domain has one. */
 struct client *client_new(domid_t domid);

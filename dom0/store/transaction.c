@@ -16,6 +16,7 @@ struct change {
     struct node *before, *after; /* both referenced; equal: only looked at */
     bool modified;
     enum fire fire;
+    uint32_t hash;  /* of path */
     size_t charged; /* to the client, for this record and the changed node */
     char path[];
 };
@@ -61,8 +62,9 @@ struct client *transaction_client(const struct transaction *t)
 /* The change of path; made at the first look at it. */
 static int change_of(struct transaction *t, const char *path, struct change **found)
 {
+    uint32_t hash = path_hash(path);
     for (struct change *c = t->changes; c; c = c->next)
-        if (!strcmp(c->path, path)) {
+        if (c->hash == hash && !strcmp(c->path, path)) {
             *found = c;
             return 0;
         }
@@ -77,6 +79,7 @@ static int change_of(struct transaction *t, const char *path, struct change **fo
         tree_discharge(domid, size);
         return XEN_ENOMEM;
     }
+    c->hash = hash;
     c->charged = size;
     c->before = node_ref(tree_get(path));
     c->after = node_ref(c->before);

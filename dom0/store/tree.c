@@ -7,7 +7,8 @@
 #include <lib/string.h>
 #include "store.h"
 
-#define BUCKETS 4096u
+#define BUCKETS       16384u
+#define USAGE_BUCKETS 256u
 
 struct entry {
     struct entry *next;
@@ -17,15 +18,8 @@ struct entry {
 };
 
 static struct entry *buckets[BUCKETS];
-static struct usage *usages;
-
-static uint32_t hash_of(const char *path)
-{
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (; *path; path++)
-        hash = (hash ^ (uint8_t)*path) * 16777619u;
-    return hash;
-}
+static struct usage *usages[USAGE_BUCKETS];
+static unsigned mentions[1u << 8 * sizeof(domid_t)]; /* places in the permissions of all nodes, by domain */
 
 /* The link that points to the entry of path, or to the NULL at the end of its bucket. */
 static struct entry **find(const char *path, uint32_t hash)
@@ -47,7 +41,7 @@ static void remove_entry(struct entry **link)
 
 static struct usage **find_usage(domid_t domid)
 {
-    struct usage **link = &usages;
+    struct usage **link = &usages[domid % USAGE_BUCKETS];
     while (*link && (*link)->domid != domid)
         link = &(*link)->next;
     return link;
@@ -102,17 +96,28 @@ static void count(const struct entry *entry, const struct node *node, int sign)
     usage->bytes += (size_t)sign * cost(entry, node);
 }
 
+static void count_mentions(const struct node *node, int sign)
+{
+    for (size_t i = 0; node && i < node->perm_count; i++)
+        mentions[node->perms[i].domid] += (unsigned)sign;
+}
+
+bool tree_mentions(domid_t domid)
+{
+    return mentions[domid];
+}
+
 /* --- the tree ------------------------------------------------------------------------------------------- */
 
 struct node *tree_get(const char *path)
 {
-    struct entry *entry = *find(path, hash_of(path));
+    struct entry *entry = *find(path, path_hash(path));
     return entry ? entry->node : NULL;
 }
 
 bool tree_reserve(const char *path)
 {
-    uint32_t hash = hash_of(path);
+    uint32_t hash = path_hash(path);
     struct entry **link = find(path, hash);
     if (*link)
         return true;
@@ -128,11 +133,13 @@ bool tree_reserve(const char *path)
 
 void tree_set(const char *path, struct node *node)
 {
-    struct entry **link = find(path, hash_of(path)), *entry = *link;
+    struct entry **link = find(path, path_hash(path)), *entry = *link;
     struct node *old = entry->node;
     entry->node = node_ref(node);
     count(entry, old, -1);
     count(entry, node, 1);
+    count_mentions(old, -1);
+    count_mentions(node, 1);
     node_unref(old);
     if (!node)
         remove_entry(link);
@@ -140,7 +147,7 @@ void tree_set(const char *path, struct node *node)
 
 void tree_unreserve(const char *path)
 {
-    struct entry **link = find(path, hash_of(path));
+    struct entry **link = find(path, path_hash(path));
     if (*link && !(*link)->node)
         remove_entry(link);
 }
@@ -161,12 +168,14 @@ bool tree_init(void)
             node_unref(buckets[i]->node);
             remove_entry(&buckets[i]);
         }
-    while (usages) {
-        struct usage *usage = usages;
-        usages = usage->next;
-        mem_free(usage);
-    }
-    struct node *root = node_make(&dom0_only, 1, NULL, 0, NULL, 0);
+    for (unsigned i = 0; i < USAGE_BUCKETS; i++)
+        while (usages[i]) {
+            struct usage *usage = usages[i];
+            usages[i] = usage->next;
+            mem_free(usage);
+        }
+    memset(mentions, 0, sizeof mentions);
+    struct node *root = node_make(&dom0_only, 1, NULL, 0);
     bool made = root && tree_usage(0) && tree_reserve("/");
     if (made)
         tree_set("/", root);

@@ -1,17 +1,22 @@
 /*
- * Watches (store.h). Each client has a list of its own; a change is held against all of them.
+ * Watches (store.h). Each client has a list of its own, and all stand in an index by path, which a change
+ * goes through.
  */
 #include <dom0/below.h>
 #include <lib/string.h>
 #include "store.h"
 
 struct watch {
+    struct watched watched; /* first: what the index hands back is the watch */
     struct watch *next;
+    struct client *client;
     const char *token; /* behind the path */
     size_t relative;   /* how much of an event's path the client did not write itself */
     size_t size;       /* of this record */
     char path[];
 };
+
+static struct watch_index index;
 
 static struct watch **find(struct client *client, const char *path, const char *token)
 {
@@ -46,6 +51,8 @@ int watch_add(struct client *client, const char *name, const char *token)
     watch->token = watch->path + path_size;
     strlcpy(watch->path, path, path_size);
     strlcpy(watch->path + path_size, token, token_size);
+    watch->client = client;
+    watched_add(&index, &watch->watched, watch->path);
     *link = watch;
     client->watch_count++;
     return 0;
@@ -55,6 +62,7 @@ static void remove_watch(struct client *client, struct watch **link)
 {
     struct watch *watch = *link;
     *link = watch->next;
+    watched_remove(&index, &watch->watched);
     client->watch_count--;
     tree_discharge(client->domid, watch->size);
     mem_free(watch);
@@ -84,14 +92,22 @@ static bool may_hear(const struct client *client, const struct node *node)
     return node ? perms_of(node, client->domid) & PERM_READ : client_is_privileged(client);
 }
 
+struct firing {
+    const char *path;
+    const struct node *node;
+};
+
+static void tell(struct watched *watched, void *arg)
+{
+    const struct watch *watch = (const struct watch *)watched;
+    const struct firing *firing = arg;
+    if (may_hear(watch->client, firing->node))
+        client_event(watch->client, firing->path + watch->relative, watch->token);
+}
+
 void watch_fire(const char *path, const struct node *node, bool exact)
 {
+    struct firing firing = {path, node};
     listen_fire(path, exact);
-    for (struct client *client = clients; client; client = client->next) {
-        if (!client->watches || !may_hear(client, node))
-            continue;
-        for (struct watch *watch = client->watches; watch; watch = watch->next)
-            if (exact ? !strcmp(path, watch->path) : path_is_below(path, watch->path))
-                client_event(client, path + watch->relative, watch->token);
-    }
+    watched_each(&index, path, exact, tell, &firing);
 }

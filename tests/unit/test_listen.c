@@ -1,4 +1,4 @@
-/* sources: tests/unit/store_client.c dom0/store/node.c dom0/store/tree.c dom0/store/perms.c dom0/store/path.c dom0/store/transaction.c dom0/store/edit.c dom0/store/watch.c dom0/store/listen.c dom0/store/request.c dom0/store/client.c lib/printf.c */
+/* sources: tests/unit/store_client.c dom0/store/node.c dom0/store/tree.c dom0/store/perms.c dom0/store/path.c dom0/store/transaction.c dom0/store/edit.c dom0/store/watch.c dom0/store/watched.c dom0/store/listen.c dom0/store/request.c dom0/store/client.c lib/printf.c */
 /* dom0's own watches: who is called with what, in which order, and until when. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,7 +72,7 @@ static void changes_are_told_in_order(void **state)
     ask_write(dom0, 0, "/ab", "1");
     ask_write(dom0, 0, "/a/b/e", "1");
     /* The event of a watch's own path stands for what is below, too. */
-    assert_string_equal(news(), "B/a/b A/a/b A/a/c/d A/a/b/e ");
+    assert_string_equal(news(), "A/a/b B/a/b A/a/c/d A/a/b/e ");
     assert_string_equal(news(), "");
     /* Removing what is above is told below. */
     ask1(dom0, XS_RM, 0, "/a");
@@ -83,6 +83,27 @@ static void changes_are_told_in_order(void **state)
     store_unwatch(b);
     ask_write(dom0, 0, "/a/b", "2");
     assert_string_equal(news(), "");
+}
+
+/* What stands beside, or only begins alike, is not told; the root hears all but what is special. */
+static void only_what_is_above_is_told(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/", "/x", "/x/yy", "/x/y/z", "/xy", "/x/y"};
+    struct store_watch *w[sizeof paths / sizeof paths[0]];
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        w[i] = store_watch(paths[i], hear, i ? "W" : "R");
+    news();
+    listen_fire("/x/y", false);
+    assert_string_equal(news(), "R/x/y W/x/y W/x/y ");
+    listen_fire("/x/y", true);
+    assert_string_equal(news(), "W/x/y ");
+    listen_fire("/", false);
+    assert_string_equal(news(), "R/ ");
+    listen_fire("@introduceDomain", true);
+    assert_string_equal(news(), "");
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        store_unwatch(w[i]);
 }
 
 static void domains_that_come_and_go_are_told(void **state)
@@ -207,6 +228,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(changes_are_told_in_order, start, finish),
+        cmocka_unit_test_setup_teardown(only_what_is_above_is_told, start, finish),
         cmocka_unit_test_setup_teardown(domains_that_come_and_go_are_told, start, finish),
         cmocka_unit_test_setup_teardown(a_guests_changes_are_told_and_counted_once, start, finish),
         cmocka_unit_test_setup_teardown(nothing_is_lost_without_memory, start, finish),

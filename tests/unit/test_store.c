@@ -1,4 +1,4 @@
-/* sources: tests/unit/store_client.c dom0/store/node.c dom0/store/tree.c dom0/store/perms.c dom0/store/path.c dom0/store/transaction.c dom0/store/edit.c dom0/store/watch.c dom0/store/listen.c dom0/store/request.c dom0/store/client.c lib/printf.c */
+/* sources: tests/unit/store_client.c dom0/store/node.c dom0/store/tree.c dom0/store/perms.c dom0/store/path.c dom0/store/transaction.c dom0/store/edit.c dom0/store/watch.c dom0/store/watched.c dom0/store/listen.c dom0/store/request.c dom0/store/client.c lib/printf.c */
 /* The xenstore server through its wire protocol: tree, permissions, transactions, watches, limits, bad
  * requests. */
 #include <setjmp.h>
