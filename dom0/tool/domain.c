@@ -14,6 +14,7 @@
 #include "devices.h"
 #include "domain.h"
 #include "format.h"
+#include "names.h"
 #include "nodes.h"
 
 #define SECOND 1000000000ull
@@ -24,22 +25,26 @@
 #define GONE_WAIT (5 * SECOND)
 /* How long destroy waits for a domain that is just being made; that takes a minute in emulators. */
 #define BUSY_WAIT (120 * SECOND)
+/* Instead of a reason to shut down: the domain is not there any more. */
+#define GONE (XEN_DOMINF_shutdownmask + 1)
 
 struct guest {
-    struct guest *next;
+    struct guest *next; /* in its bucket */
     domid_t domid;
     struct guest_config *config;
     uint64_t started;        /* time_ns() */
     unsigned quick_restarts; /* in a row, before this start */
     bool busy;               /* being made or ended: not to be touched by others */
     bool settled;            /* its end was served, it is kept to be looked at */
+    unsigned seen;           /* the last look at all domains that came upon it */
 };
 
-static struct guest *guests;
+#define BUCKETS 256u
+static struct guest *guests[BUCKETS]; /* by domid */
 
 static struct guest *guest_find(domid_t domid)
 {
-    struct guest *g = guests;
+    struct guest *g = guests[domid % BUCKETS];
     while (g && g->domid != domid)
         g = g->next;
     return g;
@@ -47,7 +52,7 @@ static struct guest *guest_find(domid_t domid)
 
 static void guest_unlink(struct guest *guest)
 {
-    struct guest **at = &guests;
+    struct guest **at = &guests[guest->domid % BUCKETS];
     while (*at != guest)
         at = &(*at)->next;
     *at = guest->next;
@@ -70,24 +75,13 @@ const char *domain_name(domid_t domid, char buf[NAME_MAX])
     return buf;
 }
 
-static bool find_name(const char *name, domid_t *domid)
-{
-    struct xen_domctl_getdomaininfo info;
-    char other[NAME_MAX];
-    for (unsigned next = 0; domain_next(next, &info); next = info.domain + 1u) {
-        if (nodes_name(info.domain, other, sizeof other) && !strcmp(other, name)) {
-            *domid = info.domain;
-            return true;
-        }
-    }
-    return false;
-}
-
 bool tool_domain_name(size_t index, char *name, size_t size)
 {
-    struct xen_domctl_getdomaininfo info;
-    for (unsigned next = 0; domain_next(next, &info); next = info.domain + 1u)
-        if (nodes_name(info.domain, name, size) && index-- == 0)
+    struct domain_list list;
+    const struct xen_domctl_getdomaininfo *info;
+    domain_list_start(&list, 0);
+    while ((info = domain_list_next(&list)))
+        if (nodes_name(info->domain, name, size) && index-- == 0)
             return true;
     return false;
 }
@@ -108,7 +102,7 @@ bool domain_find(const char *name_or_id, domid_t *domid, struct why *why)
         *domid = (domid_t)id;
         return true;
     }
-    if (find_name(name_or_id, domid))
+    if (names_find(name_or_id, domid))
         return true;
     char word[WORD_TEXT];
     if (nearest_word(name_or_id, name_at, word))
@@ -151,8 +145,9 @@ static bool create_planned(struct guest *guest, const struct plan *plan, bool (*
         return false;
     guest->domid = built.domid;
     guest->busy = true;
-    guest->next = guests;
-    guests = guest;
+    struct guest **bucket = &guests[guest->domid % BUCKETS];
+    guest->next = *bucket;
+    *bucket = guest;
     /* The back ends take their devices while the domain is loaded. */
     if (nodes_make(config, &built, why) && devices_add(built.domid, config, why) &&
         build_finish(plan, &built, stop, why) && introduce(&built, why) &&
@@ -176,7 +171,7 @@ bool domain_create(struct guest_config *config, bool (*stop)(void), domid_t *dom
     bool ok = plan && guest;
     if (!ok)
         fail(why, "out of memory");
-    else if (find_name(config->name, &other))
+    else if (names_find(config->name, &other))
         ok = config_fail(config, "name", why, "domain %u has this name: destroy it, or give another name",
                          other);
     ok = ok && plan_make(config, plan, why) && plan_affordable(plan, why);
@@ -263,7 +258,7 @@ bool domain_rename(domid_t domid, const char *name, struct why *why)
     domid_t other;
     if (!check_name(name, why))
         return false;
-    if (find_name(name, &other))
+    if (names_find(name, &other))
         return fail(why, "domain %u is called %s already", other, name);
     if (!domain_info(domid, &info))
         return fail(why, "there is no such domain");
@@ -292,7 +287,7 @@ static void free_name(const char *name, char buf[NAME_MAX])
     domid_t other;
     for (unsigned i = 1; i < 1000; i++) {
         snprintf(buf, NAME_MAX, "%.*s-%u", NAME_MAX - 6, name, i);
-        if (!find_name(buf, &other))
+        if (!names_find(buf, &other))
             return;
     }
 }
@@ -387,27 +382,38 @@ static void serve(struct guest *guest, unsigned code)
     }
 }
 
-/* Serves one domain that has ended; false when there is none. */
-static bool serve_one(void)
+/* One that has ended and is not being served, or was ended by somebody else; NULL: none. */
+static struct guest *find_ended(unsigned *code)
 {
-    struct xen_domctl_getdomaininfo info;
-    for (struct guest *g = guests; g; g = g->next) {
-        if (g->busy)
+    static unsigned look;
+    struct domain_list list;
+    const struct xen_domctl_getdomaininfo *info;
+    look++;
+    domain_list_start(&list, 1);
+    while ((info = domain_list_next(&list))) {
+        struct guest *g = guest_find(info->domain);
+        if (!g)
             continue;
-        if (!domain_info(g->domid, &info)) {
-            guest_forget(g);
-            return true;
-        }
-        if (!g->settled && info.flags & XEN_DOMINF_shutdown) {
-            serve(g, info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask);
-            return true;
-        }
+        g->seen = look;
+        *code = info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+        if (!g->busy && !g->settled && info->flags & XEN_DOMINF_shutdown)
+            return g;
     }
-    return false;
+    *code = GONE;
+    for (unsigned i = 0; i < BUCKETS; i++)
+        for (struct guest *g = guests[i]; g; g = g->next)
+            if (!g->busy && g->seen != look)
+                return g;
+    return NULL;
 }
 
 void tool_domain_event(void)
 {
-    while (serve_one())
-        ;
+    struct guest *g;
+    unsigned code;
+    while ((g = find_ended(&code)))
+        if (code == GONE)
+            guest_forget(g);
+        else
+            serve(g, code);
 }

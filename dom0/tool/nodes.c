@@ -3,6 +3,7 @@
 #include <lib/string.h>
 
 #include "format.h"
+#include "names.h"
 #include "nodes.h"
 
 /* As xenconsoled's own tools set it: how much unread console output is kept at least. */
@@ -120,6 +121,14 @@ static void write_values(struct maker *m, const struct guest_config *config, con
     write_console(m, built);
 }
 
+/* Before another is written, or none. */
+static void forget_name(domid_t domid)
+{
+    char name[NAME_MAX];
+    if (nodes_name(domid, name, sizeof name))
+        names_remove(name, domid);
+}
+
 static void vm_path(char buf[BASE_MAX], const xen_domain_handle_t uuid)
 {
     char text[UUID_TEXT];
@@ -135,12 +144,14 @@ bool nodes_make(const struct guest_config *config, const struct built *built, st
     vm_path(m.vm, config->uuid);
     make_directories(&m);
     write_values(&m, config, built);
+    names_add(config->name, built->domid);
     return !m.error || fail(why, "writing %s to the store failed: %s", m.failed, error_text(m.error));
 }
 
 void nodes_remove(domid_t domid, const xen_domain_handle_t uuid)
 {
     char path[PATH_MAX];
+    forget_name(domid);
     snprintf(path, sizeof path, "/local/domain/%u", domid);
     store_rm(path);
     vm_path(path, uuid);
@@ -153,6 +164,7 @@ void nodes_make_own(void)
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++)
         store_mkdir(empty[i]);
     store_write("/local/domain/0/name", "Domain-0");
+    names_add("Domain-0", 0);
     store_write("/local/domain/0/domid", "0");
 }
 
@@ -171,6 +183,8 @@ int nodes_rename(domid_t domid, const xen_domain_handle_t uuid, const char *name
     int error = store_write(path, "%s", name);
     if (error)
         return error;
+    forget_name(domid);
+    names_add(name, domid);
     snprintf(path, sizeof path, "/local/domain/%u/name", domid);
     return store_write(path, "%s", name);
 }
@@ -190,6 +204,8 @@ int nodes_move(domid_t domid, const xen_domain_handle_t from, const xen_domain_h
     set(&m, m.vm, "name", name);
     set(&m, m.vm, "start_time", text);
     set(&m, m.base, "vm", m.vm);
+    forget_name(domid);
+    names_add(name, domid);
     set(&m, m.base, "name", name);
     note(&m, store_rm(old), old);
     return m.error;

@@ -18,10 +18,13 @@
 static int for_domains(const char *verb, char **operands, int count,
                        void (*each)(const struct xen_domctl_getdomaininfo *info))
 {
+    struct domain_list list;
+    const struct xen_domctl_getdomaininfo *next;
     struct xen_domctl_getdomaininfo info;
     int status = DONE;
-    for (unsigned next = 0; !count && domain_next(next, &info); next = info.domain + 1u)
-        each(&info);
+    domain_list_start(&list, 0);
+    while (!count && (next = domain_list_next(&list)))
+        each(next);
     for (int i = 0; i < count; i++) {
         domid_t domid;
         if (domain_operand(verb, operands[i], &domid) && domain_info(domid, &info))

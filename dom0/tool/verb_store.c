@@ -4,6 +4,7 @@
 #include <lib/string.h>
 #include <xen/errno.h>
 
+#include "names.h"
 #include "verbs.h"
 
 /* xen/io/xs_wire.h: a value and its path each fit into a message of 4096 bytes. */
@@ -189,6 +190,7 @@ int verb_store_write(int argc, char **argv)
         return USAGE;
     }
     for (int i = 1; i < operands; i += 2) {
+        names_distrust();
         int error = store_write(argv[i], "%s", argv[i + 1]);
         if (error)
             return store_failed(argv[0], argv[i], error);
@@ -203,6 +205,7 @@ int verb_store_rm(int argc, char **argv)
         return status;
     status = DONE;
     for (int i = 1; i <= operands; i++) {
+        names_distrust();
         int error = store_rm(argv[i]);
         if (error)
             status = store_failed(argv[0], argv[i], error);

@@ -30,16 +30,40 @@ long sysctl(uint32_t command, struct xen_sysctl *op)
     return hypercall(__HYPERVISOR_sysctl, (uintptr_t)op, 0, 0, 0, 0);
 }
 
-bool domain_next(unsigned first, struct xen_domctl_getdomaininfo *info)
+/* Up to most domains from first on; returns how many there were. */
+static unsigned domain_infos(unsigned first, struct xen_domctl_getdomaininfo *info, unsigned most)
 {
     if (first >= DOMID_FIRST_RESERVED)
-        return false;
+        return 0;
     struct xen_sysctl op;
     memset(&op, 0, sizeof op);
     op.u.getdomaininfolist.first_domain = (domid_t)first;
-    op.u.getdomaininfolist.max_domains = 1;
+    op.u.getdomaininfolist.max_domains = most;
     set_xen_guest_handle(op.u.getdomaininfolist.buffer, info);
-    return sysctl(XEN_SYSCTL_getdomaininfolist, &op) == 0 && op.u.getdomaininfolist.num_domains == 1;
+    return sysctl(XEN_SYSCTL_getdomaininfolist, &op) ? 0 : op.u.getdomaininfolist.num_domains;
+}
+
+bool domain_next(unsigned first, struct xen_domctl_getdomaininfo *info)
+{
+    return domain_infos(first, info, 1) == 1;
+}
+
+void domain_list_start(struct domain_list *list, unsigned first)
+{
+    list->next = first;
+    list->count = list->at = 0;
+}
+
+const struct xen_domctl_getdomaininfo *domain_list_next(struct domain_list *list)
+{
+    if (list->at == list->count) {
+        list->count = domain_infos(list->next, list->info, DOMAIN_BATCH);
+        list->at = 0;
+        if (!list->count)
+            return NULL;
+        list->next = list->info[list->count - 1].domain + 1u;
+    }
+    return &list->info[list->at++];
 }
 
 bool domain_info(domid_t domid, struct xen_domctl_getdomaininfo *info)

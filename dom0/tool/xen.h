@@ -24,8 +24,17 @@ long sysctl(uint32_t command, struct xen_sysctl *op);
 
 /* False when there is no such domain (or the hypervisor failed). */
 bool domain_info(domid_t domid, struct xen_domctl_getdomaininfo *info);
-/* The first domain whose id is >= first; false when there is none. Walk: next = info.domain + 1. */
+/* The first domain whose id is >= first; false when there is none. */
 bool domain_next(unsigned first, struct xen_domctl_getdomaininfo *info);
+/* All domains from first on, in the order of their ids, as they were when their batch was asked for. */
+#define DOMAIN_BATCH 16u
+struct domain_list {
+    unsigned next, count, at;
+    struct xen_domctl_getdomaininfo info[DOMAIN_BATCH];
+};
+void domain_list_start(struct domain_list *list, unsigned first);
+/* NULL past the last; good until the next call. */
+const struct xen_domctl_getdomaininfo *domain_list_next(struct domain_list *list);
 
 long set_max_vcpus(domid_t domid, unsigned count);
 long set_max_memory(domid_t domid, uint64_t bytes);
