@@ -16,6 +16,7 @@
 #include <hv/hypercall.h>
 
 #define LOCAL_DISTANCE 10 /* as in ACPI's SLIT */
+#define INFO_BATCH     6u /* descriptions of domains that are copied out at once */
 
 /* --- console and keys ----------------------------------------------------------------------------------- */
 
@@ -136,17 +137,25 @@ static int64_t perfc(struct xen_sysctl *op)
 static int64_t get_domain_infos(struct xen_sysctl *op)
 {
     struct xen_sysctl_getdomaininfolist *g = &op->u.getdomaininfolist;
-    uint32_t count = 0;
+    struct xen_domctl_getdomaininfo info[INFO_BATCH];
+    gva_t to = handle_gva(g->buffer);
+    uint32_t count = 0, waiting = 0;
 
-    for (struct domain *d = domain_next(g->first_domain); d && count < g->max_domains;
-         d = domain_next((domid_t)(d->id + 1))) {
-        struct xen_domctl_getdomaininfo info;
-
-        control_domain_info(d, &info);
-        if (copy_element_to_guest(g->buffer, count, &info))
+    for (uint32_t id = g->first_domain; count < g->max_domains; count++) {
+        struct domain *d = domain_next((domid_t)id);
+        if (!d)
+            break;
+        control_domain_info(d, &info[waiting++]);
+        id = d->id + 1u;
+        if (waiting < INFO_BATCH)
+            continue;
+        if (copy_to_guest(to, info, sizeof info))
             return -XEN_EFAULT;
-        count++;
+        to = GVA(to.v + sizeof info);
+        waiting = 0;
     }
+    if (waiting && copy_to_guest(to, info, waiting * sizeof info[0]))
+        return -XEN_EFAULT;
     g->num_domains = count;
     return 0;
 }

@@ -34,6 +34,11 @@ static size_t find_free(size_t count)
 {
     size_t run = 0;
     for (size_t i = 0; i < WINDOW_FRAMES; i++) {
+        if (i % 64 == 0 && used[i / 64] == ~0ull) {
+            run = 0;
+            i += 63;
+            continue;
+        }
         run = is_used(i) ? 0 : run + 1;
         if (run == count)
             return i + 1 - count;

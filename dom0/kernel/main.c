@@ -13,6 +13,7 @@
 
 #define MILLISECOND 1000000ull
 #define MEBIBYTE    (1ull << 20)
+#define SETTLE      (2 * MILLISECOND)
 
 static struct signal domain_event;
 
@@ -28,6 +29,10 @@ static void serve_domain_events(void *arg)
     (void)arg;
     for (;;) {
         signal_wait(&domain_event, FOREVER);
+        /* An end comes as several events, and an event does not say whose end it is: all that come together
+         * are one look at all domains. */
+        thread_sleep(SETTLE);
+        domain_event.set = false;
         tool_domain_event();
     }
 }
