@@ -115,11 +115,13 @@ $(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
 	$(call say,LD)
 	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections $(BASE) -T pvh/linker.ld -o $@ $< $(PVH_OBJ) $(FRONT_OBJ)
 
-# What is measured (scripts/bench.py) is a guest like those of the tests.
-$(B)/bench/%: $(B)/pvh/tests/bench/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
+# What is measured (scripts/bench.py) are guests like those of the tests.
+BENCH_OBJ = $(call objects,pvh,$(call sources,tests/bench/common))
+$(B)/pvh/tests/bench/%: PVH_CFLAGS += -Itests/bench
+$(B)/bench/%: $(B)/pvh/tests/bench/%.c.o $(BENCH_OBJ) $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
 	$(call say,LD)
-	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(PVH_OBJ) $(FRONT_OBJ)
+	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $< $(BENCH_OBJ) $(PVH_OBJ) $(FRONT_OBJ)
 
 # --- unit tests: the real sources on the host -----------------------------------------------------------------------
 # A test's first lines name what it is linked with: /* sources: a.c b.c */ and, if needed, /* cflags: -DX */.

@@ -40,8 +40,9 @@ class Symbols:
     def __init__(self, path):
         self.path = path
         lines = subprocess.run(["nm", "-n", path], check=True, text=True, stdout=subprocess.PIPE).stdout.splitlines()
-        found = [(int(line.split()[0], 16), line.split()[2]) for line in lines if re.match(r"\w+ [tTwW] [^.]*$", line)]
-        self.starts = [start for start, _ in found]
+        # Labels inside of assembly functions, and the pieces that the compiler makes, have dots after the function's name.
+        found = [match.groups() for match in (re.match(r"(\w+) [tTwW] (\w+)", line) for line in lines) if match]
+        self.starts = [int(start, 16) for start, _ in found]
         self.names = [name for _, name in found]
 
     def name(self, address):
@@ -158,8 +159,8 @@ def profile(options):
 
 def main():
     options = arguments()
+    hypervisor = Symbols(f"{options.build}/hospes")  # before a build can change it
     figure, one, floor = profile(options)
-    hypervisor = Symbols(f"{options.build}/hospes")
     counts = {int(address, 16): count for address, count in one.counts.items()}
     above = [address for address in counts if address >= GUEST_TOP]
     names = hypervisor.lines(above) if options.lines else map(hypervisor.name, above)

@@ -1,9 +1,10 @@
 /*
  * What one operation costs, in time-stamp ticks: with QEMU's -icount shift=0,sleep=off and a native RDTSC,
  * and in Bochs, a tick is one instruction executed by the machine, so the figures are exact and repeat. Runs
- * as first domain on Hospes and on Xen alike and prints a line "BENCH name ticks" for each operation;
- * scripts/bench.py collects them.
+ * as first domain on Hospes and on Xen alike and prints a line "BENCH name ticks" for each operation, with
+ * " exits=number" where the hypervisor counts them; scripts/bench.py collects them.
  */
+#include <bench.h>
 #include <lib/string.h>
 #include <lib/x86.h>
 #include <pvh/apic.h>
@@ -325,6 +326,27 @@ static __attribute__((noipa)) uint64_t measure(const struct operation *o)
     return least;
 }
 
+/* How many exits one takes: -1 where that is not known. */
+static long measure_exits(const struct operation *o)
+{
+    long least = -1;
+    uint32_t start, end;
+    if (!exits_read(&start))
+        return -1;
+    for (unsigned i = 0; i < (o->rounds ? 1 : 5); i++) {
+        if (o->before)
+            o->before();
+        exits_read(&start);
+        o->operation();
+        exits_read(&end);
+        long exits = (uint32_t)(end - start - EXITS_OF_READING);
+        least = least < 0 || exits < least ? exits : least;
+        if (o->after)
+            o->after();
+    }
+    return least;
+}
+
 /* --- a timer's interrupt, from the moment it is due to the handler -------------------------------------- */
 
 static volatile uint64_t timer_handled;
@@ -391,12 +413,15 @@ static const struct operation operations[] = {
     {.name = "domain_create_destroy", .operation = domain_create_destroy, .rounds = 5},
 };
 
-static void report(const char *name, uint64_t ticks)
+/* exits: -1 leaves them out. */
+static void report(const char *name, uint64_t ticks, long exits)
 {
     if (failed)
         pvh_printf("BENCH %s failed %ld\n", name, failed);
-    else
+    else if (exits < 0)
         pvh_printf("BENCH %s %lu\n", name, ticks);
+    else
+        pvh_printf("BENCH %s %lu exits=%ld\n", name, ticks, exits);
     failed = 0;
 }
 
@@ -422,8 +447,8 @@ static void loop(uint64_t floor)
         return;
     for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
         if (!strcmp(name, operations[i].name)) {
-            report("floor", floor);
-            report("loop", measure(&operations[i]) - floor);
+            report("floor", floor, -1);
+            report("loop", measure(&operations[i]) - floor, -1);
             for (;;)
                 measure(&operations[i]);
         }
@@ -441,12 +466,12 @@ int main(void)
     uint64_t floor = measure(&empty);
     loop(floor);
     for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
-        report(operations[i].name, measure(&operations[i]) - floor);
+        report(operations[i].name, measure(&operations[i]) - floor, measure_exits(&operations[i]));
     long port = event_bind_virq(VIRQ_TIMER, 0);
     expect("VIRQ_TIMER", port);
     event_handle((evtchn_port_t)port, on_timer, NULL);
-    report("timer_busy", timer_to_handler(false));
-    report("timer_halted", timer_to_handler(true));
+    report("timer_busy", timer_to_handler(false), -1);
+    report("timer_halted", timer_to_handler(true), -1);
     pvh_printf("BENCH end\n");
     return 0;
 }

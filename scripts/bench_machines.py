@@ -1,0 +1,147 @@
+"""The machines that `make bench` measures on, and how one run on each is started and read. No program of its own: see bench.py."""
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import threading
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIMIT = 600  # seconds for one run, a slow computer's included
+MEMORY = 1024  # MiB
+SYSTEMS = ("hospes", "xen")
+WORDS = "com1=115200,8n1 console=com1 dom0_mem=128M"
+XEN_WORDS = WORDS + " dom0=pvh noreboot"
+BOCHS_XEN_WORDS = XEN_WORDS + " iommu=off dom0-iommu=none"
+# Machine: its title and arguments of run.py.
+MACHINES = {
+    "svm": ("QEMU, AMD SVM", ["--icount", "--once"]),
+    "vmx": ("Bochs, Intel VMX", ["--vendor", "intel"]),
+    "bochs-svm": ("Bochs, AMD SVM", ["--vendor", "intel", "--cpu", "ryzen"]),
+    "io": ("QEMU, AMD SVM, a guest's devices", ["--icount", "--once"]),
+}
+TITLES = {machine: title for machine, (title, _) in MACHINES.items()}
+
+# A disk that answers at once, and a card whose packets go nowhere but, by their first bytes, into a file.
+DEVICES = """
+-drive if=none,id=null,driver=null-co,size=1G,read-zeroes=on -device virtio-blk-pci,drive=null,ioeventfd=off,addr=10
+-netdev hubport,id=sink,hubid=0 -device e1000e,netdev=sink,addr=11
+-object filter-dump,id=wire,netdev=sink,maxlen=64,file={wire}
+"""
+WIRE_HEAD, WIRE_PACKET = 24, 16 + 64  # bytes of that file
+CONFIG = """\
+name = "io"
+type = "pvh"
+kernel = "{kernel}"
+memory = 64
+vcpus = 1
+disk = [ "phy:/dev/{disk},xvda,r" ]
+vif = [ "bridge=xenbr0" ]
+"""
+PACKETS = 800 * 47  # that tests/bench/io.c sends there, at least
+
+
+class Failed(Exception):
+    """A run that did not come to its end, in words."""
+
+
+def read_figures(said):
+    """Of the lines "BENCH operation count [what=number...]"."""
+    figures = {}
+    for name, count, more in re.findall(r"^BENCH (\w+) (\d+)((?: \w+=\d+)*)\r?$", said, re.M):
+        figures[name] = {"count": int(count)}
+        for word in more.split():
+            what, _, number = word.partition("=")
+            figures[name][what] = int(number)
+    return figures
+
+
+class Bench:
+    def __init__(self, build, cache):
+        self.build, self.cache = build, cache
+        self.ops, self.io = f"{build}/bench/ops", f"{build}/bench/io"
+        self.environment = {**os.environ, "CACHE": f"{cache}/xen"}
+        xen = self.output([f"{HERE}/peer-xen.sh", "--fetch"]).strip()
+        self.images = {"hospes": f"{build}/hospes", "xen": xen}
+        # QEMU's model for machines that count.
+        printed = self.output([f"{HERE}/run.py", "--build", build, "--icount", "--print"])
+        self.processor = re.search(r"-cpu (\S+)", printed)[1]
+
+    def output(self, command):
+        return subprocess.run(command, env=self.environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+    def run_py(self, machine):
+        return [f"{HERE}/run.py", "--build", self.build, "--mem", str(MEMORY), *MACHINES[machine][1]]
+
+    def read(self, command, environment):
+        """What it says until its guest has come to its end."""
+        said = ""
+        with subprocess.Popen(command, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, text=True,
+                              errors="replace", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+            limit = threading.Timer(LIMIT, child.kill)
+            limit.start()
+            for line in child.stdout:
+                said += line
+                if line.startswith("BENCH end") or "crashed" in line:
+                    break
+            limit.cancel()
+            child.terminate()
+        if "BENCH end" not in said:
+            raise Failed(f"it did not come to its end:\n{said[-2000:]}")
+        return said
+
+    def run(self, system, machine):
+        """Figures of one run."""
+        with tempfile.TemporaryDirectory(prefix="hospes-bench-") as work:
+            return self.run_io(system, work) if machine == "io" else self.run_ops(system, machine, work)
+
+    # --- the guest is the first domain ----------------------------------------------------------------------
+
+    def run_ops(self, system, machine, work):
+        environment = {"DOM0": self.ops, "ARCHIVE": "", "MEM": str(MEMORY), "DOM0_MEM": "128M"}
+        if "--vendor" in MACHINES[machine][1]:
+            line = {"hospes": WORDS, "xen": BOCHS_XEN_WORDS}[system]
+            subprocess.run([f"{HERE}/iso.sh", f"{work}/iso", line, self.images[system], self.ops], check=True,
+                           env={**os.environ, "MULTIBOOT": {"hospes": "2", "xen": "1"}[system]})
+            command = self.run_py(machine) + ["--boot", "iso", "--iso", f"{work}/iso"]
+        elif system == "hospes":
+            command = self.run_py(machine) + ["--dom0", self.ops, "--archive", "none"]
+        else:
+            command = [f"{HERE}/peer-xen.sh", "-icount", "shift=0,sleep=off", "-cpu", self.processor, "-no-reboot"]
+        figures = read_figures(self.read(command, environment))
+        if machine != "svm":  # GRUB's menu waits on the way, and Xen starts the guest's count anew
+            del figures["power_on_to_dom0"]
+        theirs = figures.pop("pages_of_domains_and_free")["count"] << 2
+        figures["hypervisor_kib"] = {"count": (MEMORY << 10) - theirs}
+        text, data = self.output(["size", self.images[system]]).splitlines()[1].split()[:2]
+        figures["image_kib"] = {"count": (int(text) + int(data)) >> 10}
+        return figures
+
+    # --- the guest has devices, and is started by the first domain's tools -------------------------------------
+
+    def run_io(self, system, work):
+        wire = f"{work}/wire"
+        devices = DEVICES.format(wire=wire)
+        said = self.hospes_io(work, devices) if system == "hospes" else self.xen_io(work, devices)
+        packets = (os.path.getsize(wire) - WIRE_HEAD) // WIRE_PACKET
+        if packets < PACKETS:
+            raise Failed(f"{packets} packets came out of the card instead of {PACKETS}")
+        return read_figures(said)
+
+    def hospes_io(self, work, devices):
+        files = {"io.cfg": CONFIG.format(kernel="io", disk="vda"), "rc": "create -c io.cfg\npoweroff\n"}
+        for name, text in files.items():
+            with open(f"{work}/{name}", "w") as file:
+                file.write(text)
+        subprocess.run([f"{HERE}/archive.sh", f"{work}/archive", f"io={self.io}",
+                        *(f"{name}={work}/{name}" for name in files)], check=True)
+        return self.read(self.run_py("io") + ["--archive", f"{work}/archive", "--qemu", devices], {})
+
+    def xen_io(self, work, devices):
+        with open(f"{work}/io.cfg", "w") as file:
+            file.write(CONFIG.format(kernel="/run/guest", disk="vdd"))
+        # A PV dom0 under TCG does not come up with SMAP and SMEP.
+        environment = {"CACHE": self.cache, "GUEST": self.io, "CONFIG": f"{work}/io.cfg", "MEM": str(MEMORY),
+                       "CPU": self.processor + ",-smap,-smep"}
+        return self.read([f"{HERE}/peer-dom0.sh", "-icount", "shift=0,sleep=off", *shlex.split(devices)], environment)
