@@ -197,26 +197,26 @@ static void check_clean(uint64_t mfn)
                   i * sizeof *word);
 }
 
-static void clear(uint64_t mfn)
+static inline void clear(uint64_t mfn)
 {
-    if (frame_table[mfn].flags & FRAME_CLEAN)
+    if (likely(frame_table[mfn].flags & FRAME_CLEAN))
         check_clean(mfn);
     else
         memset(mfn_to_virt(MFN(mfn)), 0, PAGE_SIZE);
 }
 
-/* own() for d, which may read them now. */
+/* own() for d, which may read them now; what it wrote to them earlier it may see. */
 static void own_scrubbed(uint64_t mfn, uint64_t count, const struct domain *d)
 {
-    uint64_t old_data = make_word(1, d->id, FRAME_RAM);
+    uint64_t kept = make_word(1, d->id, FRAME_RAM);
     uint64_t scrubbed = make_word(1, d->id, FRAME_RAM | (d->privileged ? 0 : FRAME_CLEAN));
+    struct frame *end = &frame_table[mfn + count];
 
-    for (uint64_t i = mfn; i < mfn + count; i++) {
-        struct frame *f = &frame_table[i];
-        bool its_own = d->first_of_id && f->owner == d->id && !(f->flags & FRAME_CLEAN);
-        if (!its_own)
-            clear(i);
-        __atomic_store_n(&f->word, its_own ? old_data : scrubbed, __ATOMIC_RELEASE);
+    for (struct frame *f = &frame_table[mfn]; f < end; f++, mfn++) {
+        bool keep = unlikely(!(f->flags & FRAME_CLEAN)) && d->first_of_id && f->owner == d->id;
+        if (!keep)
+            clear(mfn);
+        __atomic_store_n(&f->word, keep ? kept : scrubbed, __ATOMIC_RELEASE);
     }
 }
 
@@ -332,42 +332,44 @@ void frame_put(mfn_t mfn)
         release(mfn);
 }
 
-/* Frames of a run that nobody has a reference to any more. */
-static void give_back_run(uint64_t mfn, uint64_t end)
+/* Frames that nobody has a reference to any more; returns how many. */
+static uint64_t give_back_run(const struct frame *f, const struct frame *end)
 {
-    if (mfn == end)
-        return;
+    if (f == end)
+        return 0;
     spin_lock(&lock);
-    give_back_range_locked(mfn, end);
+    give_back_range_locked((uint64_t)(f - frame_table), (uint64_t)(end - frame_table));
     spin_unlock(&lock);
+    return (uint64_t)(end - f);
 }
 
 void frames_put(mfn_t first, uint64_t count)
 {
-    uint64_t run = first.v, end = first.v + count, freed = 0;
-    domid_t owner = frame_table[first.v].owner;
+    struct frame *begin = &frame_table[first.v], *end = begin + count, *run = begin;
+    domid_t owner = begin->owner;
+    uint64_t freed = 0;
 
-    for (uint64_t mfn = first.v; mfn < end; mfn++) {
-        struct frame *f = &frame_table[mfn];
-        ASSERT(f->refs != 0 && f->owner == owner && !(f->flags & FRAME_UNCOUNTED));
-        if (likely(__atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0))
+    for (struct frame *f = begin; f < end; f++) {
+        ASSERT(!HV_DEBUG || (f->owner == owner && !(f->flags & FRAME_UNCOUNTED)));
+        uint32_t old = __atomic_fetch_sub(&f->refs, 1, __ATOMIC_ACQ_REL);
+        if (likely(old == 1))
             continue;
-        give_back_run(run, mfn);
-        freed += mfn - run;
-        run = mfn + 1;
+        ASSERT(old != 0);
+        freed += give_back_run(run, f);
+        run = f + 1;
     }
-    give_back_run(run, end);
-    freed += end - run;
+    freed += give_back_run(run, end);
     if (freed)
         uncount_pages(domain_find(owner), freed);
 }
 
 bool frames_clean(mfn_t first, uint64_t count)
 {
-    for (uint64_t mfn = first.v; mfn < first.v + count; mfn++)
-        if (!(frame_table[mfn].flags & FRAME_CLEAN))
-            return false;
-    return true;
+    const struct frame *f = &frame_table[first.v];
+
+    while (count && f->flags & FRAME_CLEAN)
+        f++, count--;
+    return !count;
 }
 
 void frames_dirty(mfn_t first, uint64_t count)

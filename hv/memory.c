@@ -127,12 +127,13 @@ static int64_t populate_physmap(uint64_t arg[6], uint64_t start)
 static int64_t decrease_reservation(uint64_t arg[6], uint64_t start)
 {
     struct xen_memory_reservation r;
-    struct leaving leaving = {.count = 0};
+    struct leaving leaving;
     unsigned budget = HYPERCALL_BUDGET;
     uint64_t done = start;
 
     if (!get_reservation(memory_argument(arg), start, &r, &leaving.domain))
         return start;
+    leaving.count = 0; /* and the rest of it is not cleared for nothing */
     for (; done < r.nr_extents && budget; done++) {
         xen_pfn_t gfn;
 

@@ -119,7 +119,8 @@ struct arch_domain {
     void *p2m_root;
     uint64_t p2m_root_entry; /* EPTP or nCR3 */
     uint64_t p2m_tables;     /* pages in use */
-    gfn_t p2m_highest;
+    gfn_t p2m_highest;       /* that was ever mapped */
+    gfn_t p2m_last;          /* that was ever to be mapped: behind it there are no tables */
     gfn_t p2m_kill_next;
     volatile uint64_t tlb_epoch; /* rises when an entry went away; starts at 1 */
 

@@ -257,10 +257,10 @@ static int add_pass_locked(struct domain *d, gfn_t gfn, mfn_t mfn, uint64_t coun
             order -= LEVEL_BITS;
             slot = table_slot(entry_table(*slot), gfn, order);
         }
+        if (*slot)
+            return -XEN_EEXIST;
         if (commit)
             write_entry(slot, make_leaf(mfn, type, order));
-        else if (*slot)
-            return -XEN_EEXIST;
         gfn = gfn_plus(gfn, 1ull << order);
         mfn = mfn_plus(mfn, 1ull << order);
         count -= 1ull << order;
@@ -280,13 +280,15 @@ int p2m_add(struct domain *d, gfn_t gfn, mfn_t mfn, unsigned order, enum p2m_typ
         return -XEN_EINVAL;
 
     spin_lock(&a->p2m_lock);
-    error = d->dying ? -XEN_EINVAL : add_pass_locked(d, gfn, mfn, count, type, false);
-    if (!error) {
+    error = d->dying ? -XEN_EINVAL : 0;
+    if (!error && a->p2m_last.v < gfn.v + count - 1)
+        a->p2m_last = GFN(gfn.v + count - 1);
+    if (!error && order != ORDER_4K) /* a single page is either mapped or not */
+        error = add_pass_locked(d, gfn, mfn, count, type, false);
+    if (!error)
         error = add_pass_locked(d, gfn, mfn, count, type, true);
-        ASSERT(!error);
-        if (a->p2m_highest.v < gfn.v + count - 1)
-            a->p2m_highest = GFN(gfn.v + count - 1);
-    }
+    if (!error && a->p2m_highest.v < gfn.v + count - 1)
+        a->p2m_highest = GFN(gfn.v + count - 1);
     spin_unlock(&a->p2m_lock);
     return error;
 }
@@ -423,6 +425,11 @@ static void free_passed_tables_locked(struct domain *d, gfn_t gfn)
     }
 }
 
+static uint64_t round_up(uint64_t gfn, unsigned order)
+{
+    return (gfn + (1ull << order) - 1) & ~((1ull << order) - 1);
+}
+
 int64_t p2m_domain_kill(struct domain *d)
 {
     struct arch_domain *a = d->arch;
@@ -432,7 +439,7 @@ int64_t p2m_domain_kill(struct domain *d)
         p2m_flush(d);
     spin_lock(&a->p2m_lock);
     /* A step over nothing costs about as much as two frames. */
-    for (unsigned work = 0; gfn < gfn_limit && work < 8 * HYPERCALL_BUDGET;) {
+    for (unsigned work = 0; gfn <= a->p2m_last.v && work < 8 * HYPERCALL_BUDGET;) {
         unsigned order = ORDER_2M;
         uint64_t *slot = walk(d, GFN(gfn), &order);
 
@@ -440,6 +447,11 @@ int64_t p2m_domain_kill(struct domain *d)
         gfn += kill_slot_locked(d, slot, GFN(gfn), order);
         if ((gfn & ((1ull << ORDER_1G) - 1)) == 0)
             free_passed_tables_locked(d, GFN(gfn));
+    }
+    if (gfn > a->p2m_last.v) { /* behind that there is nothing; the last tables go */
+        free_passed_tables_locked(d, GFN(round_up(gfn, ORDER_1G)));
+        free_passed_tables_locked(d, GFN(round_up(gfn, TOP_ORDER)));
+        gfn = gfn_limit;
     }
     a->p2m_kill_next = GFN(gfn);
     spin_unlock(&a->p2m_lock);
