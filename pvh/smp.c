@@ -4,6 +4,7 @@
  * One CPU is started at a time, by CPU 0: smp_boot and the trampoline's page have one user.
  */
 #include <lib/string.h>
+#include <lib/relax.h>
 #include <lib/x86.h>
 #include <pvh/acpi.h>
 #include <pvh/event.h>
@@ -12,8 +13,6 @@
 
 #define LOW_END       0xa0000ull /* where RAM below 1 MiB ends at the latest; none of it is in the free pages */
 #define AP_STACK      16384
-#define ICR_INIT      0x4500u /* INIT, level asserted */
-#define ICR_STARTUP   0x4600u
 #define START_TIME_NS 1000000000ull
 #define SIPI_AFTER_NS 200000ull
 
@@ -93,7 +92,7 @@ static bool wait_until_up(uint64_t ns)
     while (!__atomic_load_n(&starting.up, __ATOMIC_ACQUIRE)) {
         if (pvh_time_ns() >= end)
             return false;
-        cpu_pause();
+        cpu_relax();
     }
     return true;
 }
@@ -128,11 +127,11 @@ bool smp_start(uint32_t apic_id_of_cpu, void (*fn)(void *arg), void *arg)
     starting.index = cpu_count++;
     __atomic_store_n(&starting.up, false, __ATOMIC_RELEASE);
     uint64_t target = (uint64_t)apic_id_of_cpu << 32;
-    apic_icr(target | ICR_INIT);
+    apic_icr(target | APIC_ICR_ASSERT | APIC_ICR_INIT);
     wait_until_up(SIPI_AFTER_NS);
-    apic_icr(target | ICR_STARTUP | trampoline >> PAGE_SHIFT);
+    apic_icr(target | APIC_ICR_ASSERT | APIC_ICR_STARTUP | trampoline >> PAGE_SHIFT);
     if (wait_until_up(SIPI_AFTER_NS))
         return true;
-    apic_icr(target | ICR_STARTUP | trampoline >> PAGE_SHIFT);
+    apic_icr(target | APIC_ICR_ASSERT | APIC_ICR_STARTUP | trampoline >> PAGE_SHIFT);
     return wait_until_up(START_TIME_NS);
 }

@@ -5,6 +5,7 @@
 #include <hv/cpu.h>
 #include <hv/panic.h>
 #include <hv/printk.h>
+#include <lib/apic.h>
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/asm.h>
@@ -12,39 +13,6 @@
 #include <x86/features.h>
 #include <x86/irq.h>
 #include <x86/paging.h>
-
-/* Register numbers: offset in memory >> 4, and MSR - 0x800. */
-enum apic_register {
-    APIC_ID = 0x02,
-    APIC_TPR = 0x08,
-    APIC_EOI = 0x0b,
-    APIC_LDR = 0x0d,
-    APIC_DFR = 0x0e,
-    APIC_SVR = 0x0f,
-    APIC_ESR = 0x28,
-    APIC_ICR = 0x30,
-    APIC_ICR_HIGH = 0x31,
-    APIC_LVT_TIMER = 0x32,
-    APIC_LVT_THERMAL = 0x33,
-    APIC_LVT_PMC = 0x34,
-    APIC_LVT_LINT0 = 0x35,
-    APIC_LVT_LINT1 = 0x36,
-    APIC_LVT_ERROR = 0x37,
-    APIC_TIMER_INITIAL = 0x38,
-    APIC_TIMER_CURRENT = 0x39,
-    APIC_TIMER_DIVIDE = 0x3e,
-};
-
-#define SVR_ENABLE   0x100u
-#define LVT_MASKED   0x10000u
-#define LVT_NMI      0x400u
-#define LVT_DEADLINE 0x40000u
-#define ICR_INIT     0x500u
-#define ICR_STARTUP  0x600u
-#define ICR_NMI      0x400u
-#define ICR_ASSERT   0x4000u
-#define ICR_PENDING  0x1000u
-#define DIVIDE_BY_1  0xbu
 
 static bool x2apic;
 static char *registers; /* in memory, xAPIC mode */
@@ -73,7 +41,7 @@ static void write_icr(uint32_t destination, uint32_t command)
         wrmsr(MSR_X2APIC_BASE + APIC_ICR, (uint64_t)destination << 32 | command);
         return;
     }
-    while (read(APIC_ICR) & ICR_PENDING)
+    while (read(APIC_ICR) & APIC_ICR_BUSY)
         cpu_relax();
     write(APIC_ICR_HIGH, destination << 24);
     write(APIC_ICR, command);
@@ -93,22 +61,22 @@ void apic_eoi(void)
 void apic_send_ipi(const struct cpu *to, uint8_t vector)
 {
     perfc_incr(ipis);
-    write_icr(to->arch->apic_id, ICR_ASSERT | vector);
+    write_icr(to->arch->apic_id, APIC_ICR_ASSERT | vector);
 }
 
 void apic_send_nmi(const struct cpu *to)
 {
-    write_icr(to->arch->apic_id, ICR_ASSERT | ICR_NMI);
+    write_icr(to->arch->apic_id, APIC_ICR_ASSERT | APIC_ICR_NMI);
 }
 
 void apic_send_init(uint32_t id)
 {
-    write_icr(id, ICR_ASSERT | ICR_INIT);
+    write_icr(id, APIC_ICR_ASSERT | APIC_ICR_INIT);
 }
 
 void apic_send_startup(uint32_t id, uint8_t page)
 {
-    write_icr(id, ICR_ASSERT | ICR_STARTUP | page);
+    write_icr(id, APIC_ICR_ASSERT | APIC_ICR_STARTUP | page);
 }
 
 /* --- the one-shot timer --------------------------------------------------------------------------------- */
@@ -150,7 +118,7 @@ void apic_timer_use(uint64_t ticks, uint64_t tsc_ticks)
 void apic_timer_cpu_init(void)
 {
     write(APIC_TIMER_INITIAL, 0);
-    write(APIC_LVT_TIMER, VECTOR_TIMER | (use_deadline ? LVT_DEADLINE : 0));
+    write(APIC_LVT_TIMER, VECTOR_TIMER | (use_deadline ? APIC_LVT_TSC_DEADLINE : 0));
     if (use_deadline)
         asm volatile("mfence" : : : "memory"); /* before the first write of the deadline (11.5.4.1) */
 }
@@ -184,13 +152,13 @@ void apic_cpu_init(void)
     wrmsr(MSR_APIC_BASE, base);
     if (x2apic)
         wrmsr(MSR_APIC_BASE, base | APIC_BASE_X2APIC);
-    write(APIC_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
+    write(APIC_SVR, APIC_SVR_ENABLE | VECTOR_SPURIOUS);
     write(APIC_TPR, 0);
-    write(APIC_LVT_TIMER, LVT_MASKED);
-    write(APIC_LVT_LINT0, LVT_MASKED);
-    write(APIC_LVT_LINT1, LVT_NMI);
+    write(APIC_LVT_TIMER, APIC_LVT_MASKED);
+    write(APIC_LVT_LINT0, APIC_LVT_MASKED);
+    write(APIC_LVT_LINT1, APIC_LVT_NMI);
     write(APIC_LVT_ERROR, VECTOR_APIC_ERROR);
-    write(APIC_TIMER_DIVIDE, DIVIDE_BY_1);
+    write(APIC_TIMER_DIVIDE, APIC_DIVIDE_BY_1);
     apic_eoi(); /* what the firmware left in service */
     this_arch_cpu()->apic_id = apic_id();
 }

@@ -30,10 +30,10 @@ static void test_self(void)
     apic_write(APIC_TPR, 0x50);
     apic_ipi(apic_id(), 0x42);
     EXPECT(!wait_for(0x42, 1, 2 * MILLISECOND));
-    EXPECT((apic_read(APIC_IRR + 0x20) >> 2) & 1);
+    EXPECT((apic_read(APIC_IRR + 2) >> 2) & 1);
     apic_write(APIC_TPR, 0);
     EXPECT(wait_for(0x42, 1, SECOND));
-    EXPECT_EQ(apic_read(APIC_IRR + 0x20) >> 2 & 1, 0);
+    EXPECT_EQ(apic_read(APIC_IRR + 2) >> 2 & 1, 0);
 
     /* Two at once: both come, whichever the order they were sent in. */
     apic_ipi(apic_id(), 0x43);
@@ -43,18 +43,18 @@ static void test_self(void)
 
 static void test_timer(void)
 {
-    apic_timer(0x44, APIC_TIMER_ONESHOT, 0x10000);
+    apic_timer(0x44, APIC_LVT_ONE_SHOT, 0x10000);
     EXPECT(wait_for(0x44, 1, SECOND));
     EXPECT(!wait_for(0x44, 2, 5 * MILLISECOND));
     EXPECT_EQ(apic_read(APIC_TIMER_CURRENT), 0);
 
-    apic_timer(0x44, APIC_TIMER_ONESHOT, 0x10000000);
+    apic_timer(0x44, APIC_LVT_ONE_SHOT, 0x10000000);
     uint32_t left = apic_read(APIC_TIMER_CURRENT);
     EXPECT(left > 0 && left <= 0x10000000);
     apic_timer_stop();
 
     count[0x44] = 0;
-    apic_timer(0x44, APIC_TIMER_PERIODIC, 0x40000);
+    apic_timer(0x44, APIC_LVT_PERIODIC, 0x40000);
     EXPECT(wait_for(0x44, 5, 5 * SECOND));
     apic_timer_stop();
     wait_for(0x44, ~0u, MILLISECOND);
@@ -63,7 +63,7 @@ static void test_timer(void)
 
     /* It wakes a halted processor. */
     count[0x45] = 0;
-    apic_timer(0x45, APIC_TIMER_ONESHOT, 0x100000);
+    apic_timer(0x45, APIC_LVT_ONE_SHOT, 0x100000);
     for (unsigned i = 0; i < 100 && count[0x45] == 0; i++)
         wait_for_interrupt();
     EXPECT_EQ(count[0x45], 1);

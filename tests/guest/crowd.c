@@ -185,7 +185,7 @@ static void set_timer(void)
         VCPUOP(VCPUOP_stop_periodic_timer, cpu_index(), NULL);
         break;
     case 2:
-        apic_timer(IPI_VECTOR, APIC_TIMER_ONESHOT, chance(1000000));
+        apic_timer(IPI_VECTOR, APIC_LVT_ONE_SHOT, chance(1000000));
         break;
     default:
         VCPUOP(VCPUOP_set_singleshot_timer, cpu_index(), &once);

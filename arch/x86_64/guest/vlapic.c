@@ -21,7 +21,6 @@
 #define SVR_VALID     0x1ffu
 #define DFR_FIXED     0x0fffffffu
 #define PRIORITY(x)   ((x)&0xf0u)
-#define ICR_BUSY      0x1000u
 #define BASE_RESERVED 0x2ffull /* bits 0-7 and 9 of IA32_APIC_BASE */
 
 /* Bits of the LVT entries that software may set, from the timer's on. */
@@ -43,14 +42,14 @@ static void request(struct vcpu *v, uint8_t vector)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    __atomic_fetch_or(&l->reg[REG_IRR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&l->reg[APIC_IRR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
     __atomic_fetch_or(&v->arch->irr_words, 1u << vector / 32, __ATOMIC_SEQ_CST);
     vcpu_kick(v);
 }
 
 void vlapic_set_irq(struct vcpu *v, uint8_t vector)
 {
-    uint32_t *tmr = &v->arch->vlapic->reg[REG_TMR + vector / 32], bit = 1u << vector % 32;
+    uint32_t *tmr = &v->arch->vlapic->reg[APIC_TMR + vector / 32], bit = 1u << vector % 32;
 
     if (vector < FIRST_LEGAL_VECTOR)
         return;
@@ -63,16 +62,16 @@ void vlapic_set_irq_level(struct vcpu *v, uint8_t vector)
 {
     if (vector < FIRST_LEGAL_VECTOR)
         return;
-    __atomic_fetch_or(&v->arch->vlapic->reg[REG_TMR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+    __atomic_fetch_or(&v->arch->vlapic->reg[APIC_TMR + vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
     request(v, vector);
 }
 
 static void update_ppr(struct vlapic *l)
 {
-    int in_service = highest_vector(&l->reg[REG_ISR]);
-    uint32_t tpr = l->reg[REG_TPR] & 0xff, isr = in_service < 0 ? 0 : (uint32_t)in_service;
+    int in_service = highest_vector(&l->reg[APIC_ISR]);
+    uint32_t tpr = l->reg[APIC_TPR] & 0xff, isr = in_service < 0 ? 0 : (uint32_t)in_service;
 
-    l->reg[REG_PPR] = PRIORITY(tpr) >= PRIORITY(isr) ? tpr : PRIORITY(isr);
+    l->reg[APIC_PPR] = PRIORITY(tpr) >= PRIORITY(isr) ? tpr : PRIORITY(isr);
 }
 
 int vlapic_pending(const struct vcpu *v)
@@ -82,8 +81,8 @@ int vlapic_pending(const struct vcpu *v)
 
     if (likely(!words) || !vlapic_usable(v))
         return -1;
-    int vector = highest_vector(&l->reg[REG_IRR]);
-    return vector >= 0 && PRIORITY((uint32_t)vector) > PRIORITY(l->reg[REG_PPR]) ? vector : -1;
+    int vector = highest_vector(&l->reg[APIC_IRR]);
+    return vector >= 0 && PRIORITY((uint32_t)vector) > PRIORITY(l->reg[APIC_PPR]) ? vector : -1;
 }
 
 void vlapic_accept(struct vcpu *v, uint8_t vector)
@@ -91,13 +90,13 @@ void vlapic_accept(struct vcpu *v, uint8_t vector)
     struct vlapic *l = v->arch->vlapic;
     unsigned word = vector / 32;
 
-    __atomic_fetch_and(&l->reg[REG_IRR + word], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
-    if (!READ_ONCE(l->reg[REG_IRR + word])) {
+    __atomic_fetch_and(&l->reg[APIC_IRR + word], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
+    if (!READ_ONCE(l->reg[APIC_IRR + word])) {
         __atomic_fetch_and(&v->arch->irr_words, ~(1u << word), __ATOMIC_SEQ_CST);
-        if (READ_ONCE(l->reg[REG_IRR + word])) /* one more came just now */
+        if (READ_ONCE(l->reg[APIC_IRR + word])) /* one more came just now */
             __atomic_fetch_or(&v->arch->irr_words, 1u << word, __ATOMIC_SEQ_CST);
     }
-    l->reg[REG_ISR + word] |= 1u << vector % 32;
+    l->reg[APIC_ISR + word] |= 1u << vector % 32;
     update_ppr(l);
 }
 
@@ -105,7 +104,7 @@ void vlapic_give_back(struct vcpu *v, uint8_t vector)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    l->reg[REG_ISR + vector / 32] &= ~(1u << vector % 32);
+    l->reg[APIC_ISR + vector / 32] &= ~(1u << vector % 32);
     update_ppr(l);
     request(v, vector);
 }
@@ -113,25 +112,25 @@ void vlapic_give_back(struct vcpu *v, uint8_t vector)
 static void end_of_interrupt(struct vcpu *v)
 {
     struct vlapic *l = v->arch->vlapic;
-    int vector = highest_vector(&l->reg[REG_ISR]);
+    int vector = highest_vector(&l->reg[APIC_ISR]);
 
     if (vector < 0)
         return;
-    l->reg[REG_ISR + vector / 32] &= ~(1u << vector % 32);
+    l->reg[APIC_ISR + vector / 32] &= ~(1u << vector % 32);
     update_ppr(l);
-    if (unlikely(READ_ONCE(l->reg[REG_TMR + vector / 32]) >> vector % 32 & 1))
+    if (unlikely(READ_ONCE(l->reg[APIC_TMR + vector / 32]) >> vector % 32 & 1))
         vioapic_eoi(v->domain, (uint8_t)vector);
 }
 
 void vlapic_error(struct vcpu *v, uint32_t bit)
 {
     struct vlapic *l = v->arch->vlapic;
-    uint32_t lvt = l->reg[REG_LVT_ERROR];
+    uint32_t lvt = l->reg[APIC_LVT_ERROR];
 
     if (l->errors & bit)
         return;
     l->errors |= bit;
-    if (!(lvt & LVT_MASKED))
+    if (!(lvt & APIC_LVT_MASKED))
         vlapic_set_irq(v, (uint8_t)lvt);
 }
 
@@ -141,28 +140,28 @@ static void set_x2apic_ldr(struct vcpu *v)
 {
     uint32_t id = 2 * v->id;
 
-    v->arch->vlapic->reg[REG_LDR] = (id >> 4) << 16 | 1u << (id & 0xf);
+    v->arch->vlapic->reg[APIC_LDR] = (id >> 4) << 16 | 1u << (id & 0xf);
 }
 
 static void write_svr(struct vcpu *v, uint32_t value)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    l->reg[REG_SVR] = value & SVR_VALID;
-    if (value & SVR_ENABLED)
+    l->reg[APIC_SVR] = value & SVR_VALID;
+    if (value & APIC_SVR_ENABLE)
         return;
-    for (unsigned i = REG_LVT_TIMER; i <= REG_LVT_ERROR; i++)
-        l->reg[i] |= LVT_MASKED;
+    for (unsigned i = APIC_LVT_TIMER; i <= APIC_LVT_ERROR; i++)
+        l->reg[i] |= APIC_LVT_MASKED;
 }
 
 static void write_lvt(struct vcpu *v, unsigned number, uint32_t value)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    value &= lvt_valid[number - REG_LVT_TIMER] | LVT_MASKED;
-    if (!(l->reg[REG_SVR] & SVR_ENABLED))
-        value |= LVT_MASKED;
-    if (number == REG_LVT_TIMER)
+    value &= lvt_valid[number - APIC_LVT_TIMER] | APIC_LVT_MASKED;
+    if (!(l->reg[APIC_SVR] & APIC_SVR_ENABLE))
+        value |= APIC_LVT_MASKED;
+    if (number == APIC_LVT_TIMER)
         vlapic_timer_set_lvt(v, value);
     else
         l->reg[number] = value;
@@ -174,18 +173,18 @@ static bool read_common(const struct vcpu *v, unsigned number, uint32_t *value)
     const struct vlapic *l = v->arch->vlapic;
 
     switch (number) {
-    case REG_VERSION:
-    case REG_TPR:
-    case REG_PPR:
-    case REG_LDR:
-    case REG_SVR:
-    case REG_ISR ... REG_ESR:
-    case REG_ICR:
-    case REG_LVT_TIMER ... REG_TIMER_INITIAL:
-    case REG_TIMER_DIVIDE:
+    case APIC_VERSION:
+    case APIC_TPR:
+    case APIC_PPR:
+    case APIC_LDR:
+    case APIC_SVR:
+    case APIC_ISR ... APIC_ESR:
+    case APIC_ICR:
+    case APIC_LVT_TIMER ... APIC_TIMER_INITIAL:
+    case APIC_TIMER_DIVIDE:
         *value = l->reg[number];
         return true;
-    case REG_TIMER_CURRENT:
+    case APIC_TIMER_CURRENT:
         *value = vlapic_timer_current(v);
         return true;
     default:
@@ -198,29 +197,29 @@ static bool write_common(struct vcpu *v, unsigned number, uint32_t value)
     struct vlapic *l = v->arch->vlapic;
 
     switch (number) {
-    case REG_TPR:
-        l->reg[REG_TPR] = value & 0xff;
+    case APIC_TPR:
+        l->reg[APIC_TPR] = value & 0xff;
         update_ppr(l);
         return true;
-    case REG_EOI:
+    case APIC_EOI:
         end_of_interrupt(v);
         return true;
-    case REG_SVR:
+    case APIC_SVR:
         write_svr(v, value);
         return true;
-    case REG_ESR:
-        l->reg[REG_ESR] = l->errors;
+    case APIC_ESR:
+        l->reg[APIC_ESR] = l->errors;
         l->errors = 0;
         return true;
-    case REG_LVT_TIMER ... REG_LVT_ERROR:
+    case APIC_LVT_TIMER ... APIC_LVT_ERROR:
         write_lvt(v, number, value);
         return true;
-    case REG_TIMER_INITIAL:
-        l->reg[REG_TIMER_INITIAL] = value;
+    case APIC_TIMER_INITIAL:
+        l->reg[APIC_TIMER_INITIAL] = value;
         vlapic_timer_start(v);
         return true;
-    case REG_TIMER_DIVIDE:
-        l->reg[REG_TIMER_DIVIDE] = value & 0xb;
+    case APIC_TIMER_DIVIDE:
+        l->reg[APIC_TIMER_DIVIDE] = value & 0xb;
         vlapic_timer_start(v);
         return true;
     default:
@@ -236,18 +235,18 @@ bool vlapic_read_msr(struct vcpu *v, uint32_t index, uint64_t *value)
     uint32_t low;
 
     if (index == MSR_TSC_DEADLINE) {
-        bool armed = (l->reg[REG_LVT_TIMER] & LVT_TIMER_MODE) == LVT_TSC_DEADLINE;
+        bool armed = (l->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_MODE) == APIC_LVT_TSC_DEADLINE;
         *value = armed ? l->deadline : 0;
         return true;
     }
     unsigned number = index - MSR_X2APIC_BASE;
     if (!vlapic_x2apic(v))
         return false;
-    if (number == REG_ICR) {
-        *value = (uint64_t)l->reg[REG_ICR_HIGH] << 32 | l->reg[REG_ICR];
+    if (number == APIC_ICR) {
+        *value = (uint64_t)l->reg[APIC_ICR_HIGH] << 32 | l->reg[APIC_ICR];
         return true;
     }
-    if (number == REG_ID)
+    if (number == APIC_ID)
         low = 2 * v->id;
     else if (!read_common(v, number, &low))
         return false;
@@ -266,15 +265,15 @@ bool vlapic_write_msr(struct vcpu *v, uint32_t index, uint64_t value)
     unsigned number = index - MSR_X2APIC_BASE;
     if (!vlapic_x2apic(v))
         return false;
-    if (number == REG_ICR) {
-        l->reg[REG_ICR] = (uint32_t)value & ~ICR_BUSY;
-        l->reg[REG_ICR_HIGH] = (uint32_t)(value >> 32);
+    if (number == APIC_ICR) {
+        l->reg[APIC_ICR] = (uint32_t)value & ~APIC_ICR_BUSY;
+        l->reg[APIC_ICR_HIGH] = (uint32_t)(value >> 32);
         vlapic_send_ipi(v, (uint32_t)value, (uint32_t)(value >> 32));
         return true;
     }
-    if (value >> 32 || ((number == REG_EOI || number == REG_ESR) && value))
+    if (value >> 32 || ((number == APIC_EOI || number == APIC_ESR) && value))
         return false;
-    if (number == REG_SELF_IPI) {
+    if (number == APIC_SELF_IPI) {
         if (value < FIRST_LEGAL_VECTOR)
             vlapic_error(v, ESR_SEND_VECTOR);
         else
@@ -293,14 +292,14 @@ uint32_t vlapic_read(struct vcpu *v, uint32_t offset)
     uint32_t value = 0;
 
     switch (number) {
-    case REG_ID:
+    case APIC_ID:
         return 2 * v->id << 24;
-    case REG_APR:
-        return l->reg[REG_PPR];
-    case REG_RRD:
+    case APIC_APR:
+        return l->reg[APIC_PPR];
+    case APIC_RRD:
         return 0;
-    case REG_DFR:
-    case REG_ICR_HIGH:
+    case APIC_DFR:
+    case APIC_ICR_HIGH:
         return l->reg[number];
     default:
         if (offset >= APIC_REGISTERS << 4 || !read_common(v, number, &value))
@@ -315,20 +314,20 @@ void vlapic_write(struct vcpu *v, uint32_t offset, uint32_t value)
     unsigned number = offset >> 4;
 
     switch (number) {
-    case REG_ID: /* software may not change it: vCPU numbers follow from it */
+    case APIC_ID: /* software may not change it: vCPU numbers follow from it */
         break;
-    case REG_LDR:
-        l->reg[REG_LDR] = value & 0xff000000u;
+    case APIC_LDR:
+        l->reg[APIC_LDR] = value & 0xff000000u;
         break;
-    case REG_DFR:
-        l->reg[REG_DFR] = value | DFR_FIXED;
+    case APIC_DFR:
+        l->reg[APIC_DFR] = value | DFR_FIXED;
         break;
-    case REG_ICR:
-        l->reg[REG_ICR] = value & ~ICR_BUSY;
-        vlapic_send_ipi(v, value, l->reg[REG_ICR_HIGH] >> 24);
+    case APIC_ICR:
+        l->reg[APIC_ICR] = value & ~APIC_ICR_BUSY;
+        vlapic_send_ipi(v, value, l->reg[APIC_ICR_HIGH] >> 24);
         break;
-    case REG_ICR_HIGH:
-        l->reg[REG_ICR_HIGH] = value & 0xff000000u;
+    case APIC_ICR_HIGH:
+        l->reg[APIC_ICR_HIGH] = value & 0xff000000u;
         break;
     default:
         if (offset >= APIC_REGISTERS << 4 || !write_common(v, number, value))
@@ -341,14 +340,14 @@ void vlapic_write(struct vcpu *v, uint32_t offset, uint32_t value)
 
 uint8_t vlapic_get_cr8(const struct vcpu *v)
 {
-    return (uint8_t)(v->arch->vlapic->reg[REG_TPR] >> 4);
+    return (uint8_t)(v->arch->vlapic->reg[APIC_TPR] >> 4);
 }
 
 void vlapic_set_cr8(struct vcpu *v, uint8_t cr8)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    l->reg[REG_TPR] = (uint32_t)cr8 << 4;
+    l->reg[APIC_TPR] = (uint32_t)cr8 << 4;
     update_ppr(l);
 }
 
@@ -373,7 +372,7 @@ bool vlapic_write_base(struct vcpu *v, uint64_t value)
     if (was_enabled && !(value & APIC_BASE_ENABLE)) {
         vlapic_reset(v);
     } else if (changed & APIC_BASE_X2APIC) {
-        v->arch->vlapic->reg[REG_ICR_HIGH] = 0;
+        v->arch->vlapic->reg[APIC_ICR_HIGH] = 0;
         set_x2apic_ldr(v);
     }
     return true;
@@ -389,8 +388,8 @@ void vlapic_reset(struct vcpu *v)
     memset(l->reg, 0, sizeof(l->reg));
     v->arch->irr_words = 0;
     l->errors = 0;
-    l->reg[REG_VERSION] = VERSION;
-    l->reg[REG_DFR] = ~0u;
+    l->reg[APIC_VERSION] = VERSION;
+    l->reg[APIC_DFR] = ~0u;
     write_svr(v, 0xff);
     if (vlapic_x2apic(v))
         set_x2apic_ldr(v);
@@ -429,8 +428,8 @@ void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw
     if (lapic)
         *lapic = (struct hvm_hw_lapic){
             .apic_base_msr = v->arch->apic_base,
-            .disabled =
-                (l->reg[REG_SVR] & SVR_ENABLED ? 0 : 1) | (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
+            .disabled = (l->reg[APIC_SVR] & APIC_SVR_ENABLE ? 0 : 1) |
+                        (v->arch->apic_base & APIC_BASE_ENABLE ? 0 : 2),
             .tdt_msr = l->deadline,
         };
     if (!regs)
@@ -440,8 +439,8 @@ void vlapic_save(const struct vcpu *v, struct hvm_hw_lapic *lapic, struct hvm_hw
         memcpy(&regs->data[16 * i], &l->reg[i], sizeof(l->reg[i]));
     uint32_t id = vlapic_x2apic(v) ? 2 * v->id : 2 * v->id << 24;
     uint32_t count = vlapic_timer_current(v);
-    memcpy(&regs->data[16 * REG_ID], &id, sizeof(id));
-    memcpy(&regs->data[16 * REG_TIMER_CURRENT], &count, sizeof(count));
+    memcpy(&regs->data[16 * APIC_ID], &id, sizeof(id));
+    memcpy(&regs->data[16 * APIC_TIMER_CURRENT], &count, sizeof(count));
 }
 
 int vlapic_check(const struct hvm_hw_lapic *lapic)
@@ -452,7 +451,7 @@ int vlapic_check(const struct hvm_hw_lapic *lapic)
 void vlapic_load(struct vcpu *v, const struct hvm_hw_lapic *lapic)
 {
     v->arch->apic_base = lapic->apic_base_msr;
-    if ((v->arch->vlapic->reg[REG_LVT_TIMER] & LVT_TIMER_MODE) == LVT_TSC_DEADLINE)
+    if ((v->arch->vlapic->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_MODE) == APIC_LVT_TSC_DEADLINE)
         vlapic_timer_set_deadline(v, lapic->tdt_msr);
     else
         v->arch->vlapic->deadline = lapic->tdt_msr; /* the registers come next */
@@ -466,15 +465,15 @@ void vlapic_load_regs(struct vcpu *v, const struct hvm_hw_lapic_regs *regs)
     vlapic_reset(v);
     for (unsigned i = 0; i < APIC_REGISTERS; i++)
         memcpy(&l->reg[i], &regs->data[16 * i], sizeof(l->reg[i]));
-    l->reg[REG_VERSION] = VERSION;
-    l->reg[REG_SVR] &= SVR_VALID;
-    l->reg[REG_DFR] |= DFR_FIXED;
-    l->reg[REG_TIMER_DIVIDE] &= 0xb;
-    for (unsigned i = REG_LVT_TIMER; i <= REG_LVT_ERROR; i++)
-        l->reg[i] &= lvt_valid[i - REG_LVT_TIMER] | LVT_MASKED;
-    l->reg[REG_IRR] &= ~0xffffu; /* vectors below 16 are never requested */
+    l->reg[APIC_VERSION] = VERSION;
+    l->reg[APIC_SVR] &= SVR_VALID;
+    l->reg[APIC_DFR] |= DFR_FIXED;
+    l->reg[APIC_TIMER_DIVIDE] &= 0xb;
+    for (unsigned i = APIC_LVT_TIMER; i <= APIC_LVT_ERROR; i++)
+        l->reg[i] &= lvt_valid[i - APIC_LVT_TIMER] | APIC_LVT_MASKED;
+    l->reg[APIC_IRR] &= ~0xffffu; /* vectors below 16 are never requested */
     for (unsigned i = 0; i < 8; i++)
-        if (l->reg[REG_IRR + i])
+        if (l->reg[APIC_IRR + i])
             v->arch->irr_words |= 1u << i;
     if (vlapic_x2apic(v))
         set_x2apic_ldr(v);

@@ -8,9 +8,6 @@
 
 #define ICR_VECTOR(icr)    ((uint8_t)(icr))
 #define ICR_MODE(icr)      ((icr) >> 8 & 7)
-#define ICR_LOGICAL        0x00800u
-#define ICR_ASSERT         0x04000u
-#define ICR_LEVEL          0x08000u
 #define ICR_SHORTHAND(icr) ((icr) >> 18 & 3)
 
 enum { MODE_FIXED = 0, MODE_LOWEST = 1, MODE_SMI = 2, MODE_NMI = 4, MODE_INIT = 5, MODE_SIPI = 6 };
@@ -21,12 +18,12 @@ enum { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
 static bool logical_match(const struct vcpu *target, uint32_t destination)
 {
     const struct vlapic *l = target->arch->vlapic;
-    uint32_t ldr = l->reg[REG_LDR];
+    uint32_t ldr = l->reg[APIC_LDR];
 
     if (vlapic_x2apic(target))
         return destination >> 16 == ldr >> 16 && (destination & ldr & 0xffff);
     ldr >>= 24;
-    if ((l->reg[REG_DFR] & DFR_CLUSTER_MASK) == DFR_CLUSTER_MASK)
+    if ((l->reg[APIC_DFR] & DFR_CLUSTER_MASK) == DFR_CLUSTER_MASK)
         return destination & ldr & 0xff;
     return (destination >> 4 & 0xf) == ldr >> 4 && (destination & ldr & 0xf);
 }
@@ -61,7 +58,7 @@ static void deliver(struct vcpu *target, uint32_t icr)
         rouse(target);
         break;
     case MODE_INIT:
-        if ((icr & ICR_LEVEL) && !(icr & ICR_ASSERT))
+        if ((icr & APIC_ICR_LEVEL) && !(icr & APIC_ICR_ASSERT))
             break; /* INIT level de-assert means nothing to processors of this century */
         __atomic_store_n(&a->init_pending, true, __ATOMIC_SEQ_CST);
         rouse(target);
@@ -86,7 +83,7 @@ static bool wanted(const struct vcpu *v, const struct vcpu *target, uint32_t icr
     case TO_OTHERS:
         return target != v;
     default:
-        return vlapic_addressed(target, icr & ICR_LOGICAL, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
+        return vlapic_addressed(target, icr & APIC_ICR_LOGICAL, destination, vlapic_x2apic(v) ? ~0u : 0xffu);
     }
 }
 
@@ -99,7 +96,7 @@ void vlapic_send_ipi(struct vcpu *v, uint32_t icr, uint32_t destination)
         vlapic_error(v, ESR_SEND_VECTOR);
         return;
     }
-    if (!(icr & ICR_LOGICAL) && ICR_SHORTHAND(icr) == TO_DESTINATION && !(destination & 1)) {
+    if (!(icr & APIC_ICR_LOGICAL) && ICR_SHORTHAND(icr) == TO_DESTINATION && !(destination & 1)) {
         struct vcpu *target = domain_vcpu(d, destination / 2); /* the frequent case */
         if (target && wanted(v, target, icr, destination))
             deliver(target, icr);

@@ -18,7 +18,7 @@ static void fire(struct timer *timer, void *arg)
 {
     struct vcpu *v = arg;
     struct vlapic *l = v->arch->vlapic;
-    uint32_t lvt = READ_ONCE(l->reg[REG_LVT_TIMER]);
+    uint32_t lvt = READ_ONCE(l->reg[APIC_LVT_TIMER]);
 
     l->deadline = 0;
     if (l->period) {
@@ -27,7 +27,7 @@ static void fire(struct timer *timer, void *arg)
             next = now + l->period - (now - timer->expires) % l->period;
         timer_set(timer, next);
     }
-    if (!(lvt & LVT_MASKED))
+    if (!(lvt & APIC_LVT_MASKED))
         vlapic_set_irq(v, (uint8_t)lvt);
 }
 
@@ -47,7 +47,7 @@ void vlapic_timer_stop(struct vcpu *v)
 
 static ns_t tick(const struct vlapic *l)
 {
-    uint32_t divide = l->reg[REG_TIMER_DIVIDE];
+    uint32_t divide = l->reg[APIC_TIMER_DIVIDE];
     unsigned power = ((divide & 3) | (divide >> 1 & 4)) + 1;
 
     return (ns_t)TICK_NS << (power & 7);
@@ -56,15 +56,15 @@ static ns_t tick(const struct vlapic *l)
 void vlapic_timer_start(struct vcpu *v)
 {
     struct vlapic *l = v->arch->vlapic;
-    uint32_t mode = l->reg[REG_LVT_TIMER] & LVT_TIMER_MODE;
-    ns_t duration = l->reg[REG_TIMER_INITIAL] * tick(l);
+    uint32_t mode = l->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_MODE;
+    ns_t duration = l->reg[APIC_TIMER_INITIAL] * tick(l);
 
-    if (mode == LVT_TSC_DEADLINE)
+    if (mode == APIC_LVT_TSC_DEADLINE)
         return;
     vlapic_timer_stop(v);
     if (!duration)
         return;
-    if (mode == LVT_PERIODIC)
+    if (mode == APIC_LVT_PERIODIC)
         l->period = duration = MAX(duration, SHORTEST_PERIOD);
     timer_set(&l->timer, time_now() + duration);
 }
@@ -74,20 +74,21 @@ uint32_t vlapic_timer_current(const struct vcpu *v)
     const struct vlapic *l = v->arch->vlapic;
     ns_t expiry = timer_expiry(&l->timer), now = time_now();
 
-    if ((l->reg[REG_LVT_TIMER] & LVT_TIMER_MODE) == LVT_TSC_DEADLINE || expiry == NS_NEVER || expiry <= now)
+    if ((l->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_MODE) == APIC_LVT_TSC_DEADLINE || expiry == NS_NEVER ||
+        expiry <= now)
         return 0;
-    return (uint32_t)MIN((expiry - now) / tick(l), (ns_t)l->reg[REG_TIMER_INITIAL]);
+    return (uint32_t)MIN((expiry - now) / tick(l), (ns_t)l->reg[APIC_TIMER_INITIAL]);
 }
 
 void vlapic_timer_set_lvt(struct vcpu *v, uint32_t lvt)
 {
     struct vlapic *l = v->arch->vlapic;
-    uint32_t old = l->reg[REG_LVT_TIMER];
+    uint32_t old = l->reg[APIC_LVT_TIMER];
 
-    l->reg[REG_LVT_TIMER] = lvt;
-    if (!((old ^ lvt) & LVT_TIMER_MODE))
+    l->reg[APIC_LVT_TIMER] = lvt;
+    if (!((old ^ lvt) & APIC_LVT_TIMER_MODE))
         return;
-    if ((old ^ lvt) & LVT_TSC_DEADLINE)
+    if ((old ^ lvt) & APIC_LVT_TSC_DEADLINE)
         vlapic_timer_stop(v);
     else
         vlapic_timer_start(v);
@@ -97,7 +98,7 @@ void vlapic_timer_set_deadline(struct vcpu *v, uint64_t guest_tsc)
 {
     struct vlapic *l = v->arch->vlapic;
 
-    if ((l->reg[REG_LVT_TIMER] & LVT_TIMER_MODE) != LVT_TSC_DEADLINE)
+    if ((l->reg[APIC_LVT_TIMER] & APIC_LVT_TIMER_MODE) != APIC_LVT_TSC_DEADLINE)
         return;
     vlapic_timer_stop(v);
     if (!guest_tsc)

@@ -1,30 +1,14 @@
 /*
  * The local APIC (Intel SDM volume 3, chapter "APIC"), and application processors.
  *
- * x2APIC mode where CPUID offers it, else the MMIO page. Registers are named by their MMIO offset.
+ * x2APIC mode where CPUID offers it, else the MMIO page. Registers are named by their number (lib/apic.h).
  */
 #ifndef PVH_APIC_H
 #define PVH_APIC_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
-#define APIC_ID            0x020
-#define APIC_VERSION       0x030
-#define APIC_TPR           0x080
-#define APIC_EOI           0x0b0
-#define APIC_SPURIOUS      0x0f0
-#define APIC_ISR           0x100
-#define APIC_IRR           0x200
-#define APIC_ICR           0x300
-#define APIC_TIMER         0x320
-#define APIC_TIMER_INITIAL 0x380
-#define APIC_TIMER_CURRENT 0x390
-#define APIC_TIMER_DIVIDE  0x3e0
-
-#define APIC_TIMER_ONESHOT  0x00000
-#define APIC_TIMER_PERIODIC 0x20000
-#define APIC_MASKED         0x10000
+#include <lib/apic.h>
 
 /* Switches this CPU's APIC on, in x2APIC mode if there is one. Safe to call again. */
 void apic_init(void);
@@ -32,11 +16,11 @@ bool apic_is_x2apic(void);
 /* As apic_init() but stays with the MMIO page: for tests of that. Before anything else touched the APIC. */
 void apic_init_mmio(void);
 
-uint32_t apic_read(unsigned reg);
-void apic_write(unsigned reg, uint32_t value);
+uint32_t apic_read(unsigned number);
+void apic_write(unsigned number, uint32_t value);
 uint32_t apic_id(void);
 void apic_eoi(void);
-/* mode: APIC_TIMER_ONESHOT or _PERIODIC; count in bus clocks (divide by 1). */
+/* mode: APIC_LVT_ONE_SHOT or _PERIODIC; count in bus clocks (divide by 1). */
 void apic_timer(unsigned vector, uint32_t mode, uint32_t count);
 void apic_timer_stop(void);
 /* Fixed interrupt to another CPU. destination: APIC id. */
