@@ -68,9 +68,8 @@ struct cpu *sched_lock_vcpu(const struct vcpu *v)
     }
 }
 
-void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
+static void insert_locked(struct run_queue *rq, struct vcpu *v)
 {
-    struct run_queue *rq = &cpu->run_queue;
     /* From the tail: whoever has just run belongs there. */
     struct list *after = rq->ready.prev;
     for (; after != &rq->ready; after = after->prev) {
@@ -79,8 +78,13 @@ void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
             break;
     }
     list_add_head(after, &v->ready_link);
+}
+
+void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
+{
+    insert_locked(&cpu->run_queue, v);
     v->queued = true;
-    if (!rq->count++)
+    if (!cpu->run_queue.count++)
         __atomic_fetch_or(&waiting_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
@@ -306,7 +310,31 @@ void sched_softirq(void)
         sched_steal(cpu);
 }
 
-void vcpu_yield_current(void)
+/* Those of v's domain that wait here each get the vtime of the one before them, the first one v's, and v the
+ * last one's: v is behind all of them, and the domain as a whole where it was. */
+static void rotate_siblings_locked(struct run_queue *rq, struct vcpu *v)
+{
+    struct list siblings;
+    list_init(&siblings);
+    for (struct list *item = rq->ready.next, *next; item != &rq->ready; item = next) {
+        struct vcpu *s = list_entry(item, struct vcpu, ready_link);
+        next = item->next;
+        if (s->domain != v->domain || s->urgent || !before(v->vtime, s->vtime))
+            continue;
+        uint64_t vtime = s->vtime;
+        s->vtime = v->vtime;
+        v->vtime = vtime;
+        list_remove(item);
+        list_add_tail(&siblings, item);
+    }
+    while (!list_empty(&siblings)) {
+        struct list *item = siblings.next;
+        list_remove(item);
+        insert_locked(rq, list_entry(item, struct vcpu, ready_link));
+    }
+}
+
+static void yield(bool to_siblings)
 {
     struct cpu *cpu = this_cpu();
     struct run_queue *rq = &cpu->run_queue;
@@ -314,15 +342,26 @@ void vcpu_yield_current(void)
 
     spin_lock(&rq->lock);
     if (!list_empty(&rq->ready)) {
-        uint64_t first = first_ready(rq)->vtime;
         sched_advance_locked(rq, time_now());
-        if (before(v->vtime, first))
-            v->vtime = first;
+        if (to_siblings)
+            rotate_siblings_locked(rq, v);
+        if (before(v->vtime, first_ready(rq)->vtime))
+            v->vtime = first_ready(rq)->vtime;
         v->urgent = false;
         rq->yields = true;
         softirq_raise(SOFTIRQ_SCHEDULE);
     }
     spin_unlock(&rq->lock);
+}
+
+void vcpu_yield_current(void)
+{
+    yield(false);
+}
+
+void vcpu_yield_to_siblings(void)
+{
+    yield(true);
 }
 
 /* --- starting and stopping ------------------------------------------------------------------------------ */

@@ -111,6 +111,50 @@ static void test_wake_up_latency(void **state)
     fake_destroy(d);
 }
 
+/* A vCPU that spins, again and again, lets the one run that it waits for, though that has had much more of
+ * the CPU. */
+static void test_spinning(void **state)
+{
+    (void)state;
+    struct domain *d = hogs(4, SCHED_DEFAULT_WEIGHT), *other = hogs(1, SCHED_DEFAULT_WEIGHT);
+    struct vcpu *holder = d->vcpu[3];
+    fake_advance(SECOND);
+    for (unsigned round = 0; round < 20; round++) {
+        for (unsigned i = 0; i < 3; i++)
+            vcpu_stop(d->vcpu[i], VCPU_PAUSED);
+        vcpu_stop(other->vcpu[0], VCPU_PAUSED);
+        fake_settle();
+        fake_advance(4 * MILLISECOND); /* of the holder's alone */
+        for (unsigned i = 0; i < 3; i++)
+            vcpu_wake(d->vcpu[i], VCPU_PAUSED);
+        vcpu_wake(other->vcpu[0], VCPU_PAUSED);
+        for (unsigned i = 0; i < 3; i++)
+            d->vcpu[i]->urgent = false;
+        fake_settle();
+        unsigned spins = 0;
+        if (cpus[0]->current_vcpu == holder)
+            vcpu_yield_current();
+        fake_settle();
+        for (; cpus[0]->current_vcpu != holder && spins < 100; spins++) {
+            struct vcpu *v = cpus[0]->current_vcpu;
+            uint64_t before = 0, after = 0;
+            for (unsigned i = 0; i < 4; i++)
+                before += d->vcpu[i]->vtime;
+            fake_cpu(0);
+            vcpu_yield_to_siblings();
+            for (unsigned i = 0; i < 4; i++)
+                after += d->vcpu[i]->vtime;
+            assert_in_range(after - before, 0, 2000); /* what it is charged for */
+            fake_settle();
+            assert_ptr_not_equal(cpus[0]->current_vcpu, v);
+            fake_advance(2000);
+        }
+        assert_in_range(spins, 0, 8); /* three siblings, and the other domain in between */
+    }
+    fake_destroy(d);
+    fake_destroy(other);
+}
+
 /* Nobody waits while a CPU idles, wherever the vCPUs came from. */
 static void test_idle_cpus_take_work(void **state)
 {
@@ -284,8 +328,10 @@ static bool run_for_a_while(struct vcpu *v)
     if (!take_events(v) && chance() % 4) {
         if (chance() % 8)
             vcpu_block_current();
-        else
+        else if (chance() % 2)
             vcpu_yield_current();
+        else
+            vcpu_yield_to_siblings();
     }
     __atomic_store_n(&on_cpu[v->id], 0, __ATOMIC_SEQ_CST);
     return true;
@@ -340,6 +386,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_equal_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(test_weights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wake_up_latency, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_spinning, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_cpus_take_work, setup, teardown),
         cmocka_unit_test_setup_teardown(test_affinity, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runstates_add_up, setup, teardown),

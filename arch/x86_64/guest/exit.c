@@ -190,7 +190,7 @@ static HANDLER void exit_seldom(struct vcpu *v, const struct vmexit *exit)
         advance_rip(v, exit->instruction_length);
         break;
     case EXIT_PAUSE:
-        vcpu_yield_current();
+        vcpu_yield_to_siblings();
         break;
     case EXIT_TRIPLE_FAULT:
         exit_triple_fault(v);

@@ -66,6 +66,9 @@ void vcpu_kick(struct vcpu *v);
 bool vcpu_is_running(const struct vcpu *v);
 
 void vcpu_yield_current(void);
+/* The same for a vCPU that spins: all of its domain that wait on this CPU run before it does again, for one
+ * of them may be what it waits for. The domain's share stays what it was. */
+void vcpu_yield_to_siblings(void);
 /* Blocks the current vCPU unless an event is pending already; it stops at the next pass of cpu_loop(). */
 void vcpu_block_current(void);
 
