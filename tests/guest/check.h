@@ -5,6 +5,7 @@
 #ifndef TESTS_GUEST_CHECK_H
 #define TESTS_GUEST_CHECK_H
 
+#include <lib/relax.h>
 #include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/hypercall.h>

@@ -223,7 +223,7 @@ static void test_destination(void)
     cmos(0x0c);
     uint64_t end = pvh_time_ns() + 5 * SECOND;
     while (on_cpu[1] < 5 && pvh_time_ns() < end)
-        cpu_pause();
+        cpu_relax();
     EXPECT(on_cpu[1] >= 5);
     unsigned here = on_cpu[0];
     EXPECT(!wait_for(0x55, ~0u, 5 * MILLISECOND));
@@ -237,7 +237,7 @@ static void test_destination(void)
 static void controller(uint16_t port, uint8_t value)
 {
     for (unsigned i = 0; i < 100000 && inb(0x64) & 2; i++)
-        cpu_pause();
+        cpu_relax();
     outb(port, value);
 }
 

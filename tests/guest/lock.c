@@ -28,7 +28,7 @@ static uint64_t take(bool may_wait)
     uint64_t ticket = __atomic_fetch_add(&lock.next, 1, __ATOMIC_SEQ_CST);
     while (lock.serving != ticket) {
         for (unsigned i = 0; i < SPINS && lock.serving != ticket; i++)
-            cpu_pause();
+            cpu_relax();
         if (!may_wait || lock.serving == ticket)
             continue;
         event_clear(port[self]);
@@ -56,7 +56,7 @@ static void work(unsigned phase, unsigned rounds)
 {
     __atomic_fetch_add(&arrived[phase], 1, __ATOMIC_SEQ_CST);
     while (arrived[phase] < cpus)
-        cpu_pause();
+        cpu_relax();
     for (unsigned i = 0; i < rounds; i++) {
         uint64_t ticket = take(phase == 0);
         EXPECT_EQ(inside++, 0);
@@ -67,7 +67,7 @@ static void work(unsigned phase, unsigned rounds)
     }
     __atomic_fetch_add(&finished[phase], 1, __ATOMIC_SEQ_CST);
     while (finished[phase] < cpus)
-        cpu_pause();
+        cpu_relax();
 }
 
 static void both(void *arg)

@@ -42,7 +42,7 @@ static bool comes_true(volatile unsigned *count, unsigned before)
 {
     uint64_t end = pvh_time_ns() + SECOND;
     while (*count == before && pvh_time_ns() < end)
-        cpu_pause();
+        cpu_relax();
     return *count != before;
 }
 
@@ -64,7 +64,7 @@ static void cpu_off(unsigned cpu)
     states[cpu] = LEAVING;
     apic_ipi(cpu * 2, WAKE);
     while (VCPUOP(VCPUOP_is_up, cpu, NULL) == 1 && pvh_time_ns() < end)
-        cpu_pause();
+        cpu_relax();
     EXPECT_EQ(VCPUOP(VCPUOP_is_up, cpu, NULL), 0);
     states[cpu] = OFF;
 }

@@ -45,7 +45,7 @@ static bool reaches(volatile unsigned *what, unsigned value)
 {
     uint64_t end = pvh_time_ns() + 5 * SECOND;
     while (*what < value && pvh_time_ns() < end)
-        cpu_pause();
+        cpu_relax();
     return *what >= value;
 }
 

@@ -155,7 +155,7 @@ static void start_cpus(void)
     for (unsigned i = 1; i < cpus; i++)
         EXPECT(smp_start(ids[i], other_cpu, NULL));
     for (uint64_t end = pvh_time_ns() + 5 * SECOND; alive < cpus - 1 && pvh_time_ns() < end;)
-        cpu_pause();
+        cpu_relax();
     EXPECT_EQ(alive, cpus - 1);
 }
 

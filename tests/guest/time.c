@@ -6,7 +6,7 @@ static bool clock_agrees(const volatile struct vcpu_time_info *time)
 {
     uint64_t start = pvh_time_ns(), tsc = rdtsc_ordered();
     while (pvh_time_ns() < start + 20 * MILLISECOND)
-        cpu_pause();
+        cpu_relax();
     uint64_t elapsed = pvh_time_ns() - start, ticks = rdtsc_ordered() - tsc;
     uint64_t scaled = time->tsc_shift < 0 ? ticks >> -time->tsc_shift : ticks << time->tsc_shift;
     uint64_t by_tsc = (uint64_t)(((__uint128_t)scaled * time->tsc_to_system_mul) >> 32);

@@ -115,10 +115,5 @@ static inline uint64_t read_flags(void)
     asm volatile("pushf; pop %0" : "=r"(flags));
     return flags;
 }
-/* In a loop that waits for another CPU. */
-static inline void cpu_pause(void)
-{
-    asm volatile("pause" : : : "memory");
-}
 
 #endif

@@ -3,6 +3,8 @@
 #ifndef HV_ARCH_THIS_CPU_H
 #define HV_ARCH_THIS_CPU_H
 
+#include <lib/relax.h>
+
 static inline struct cpu *this_cpu(void)
 {
     struct cpu *cpu;
@@ -17,11 +19,6 @@ static inline struct cpu *this_cpu(void)
 static inline void this_cpu_count(uint64_t slot, uint32_t by)
 {
     this_cpu_var(perfc)[slot] += by;
-}
-
-static inline void cpu_relax(void)
-{
-    asm volatile("pause" : : : "memory");
 }
 
 #endif
