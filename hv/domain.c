@@ -372,6 +372,7 @@ int64_t domain_kill(struct domain *d)
     if (d->dying == DOMAIN_ALIVE) {
         spin_lock(&d->lock);
         __atomic_store_n(&d->dying, DOMAIN_DYING, __ATOMIC_SEQ_CST);
+        frames_claim(d, 0);
         stop_vcpus_locked(d);
         spin_unlock(&d->lock);
     }

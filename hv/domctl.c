@@ -41,6 +41,7 @@ void control_domain_info(struct domain *d, struct xen_domctl_getdomaininfo *info
         .flags = XEN_DOMINF_blocked,
         .tot_pages = d->total_pages,
         .max_pages = d->max_pages,
+        .outstanding_pages = d->claimed_pages,
         .shared_info_frame = d->shared_info_gfn.v,
         .max_vcpu_id = XEN_INVALID_MAX_VCPU_ID,
         .ssidref = d->config->ssidref,

@@ -21,6 +21,7 @@
 #include <hv/lock.h>
 #include <hv/panic.h>
 #include <lib/string.h>
+#include <xen/errno.h>
 
 #define MAX_ORDER 18u
 #define LOW_LIMIT (1ull << (32 - PAGE_SHIFT))
@@ -33,6 +34,7 @@ uint64_t frame_limit;
 static spinlock_t lock = SPINLOCK_INIT(LOCK_FRAME);
 static uint32_t free_head[ZONES][MAX_ORDER + 1];
 static uint64_t free_count;
+static uint64_t claimed_count; /* sum of all claimed_pages of domains: free frames that others leave alone */
 static uint64_t ram_count;     /* all RAM that firmware reported */
 static uint64_t domains_count; /* counted in some domain's total_pages; atomic */
 
@@ -116,17 +118,37 @@ static uint64_t take_from_zone_locked(enum zone zone, unsigned order)
     return 0;
 }
 
-static uint64_t take(unsigned order, unsigned flags)
+/* Whether so many frames are free for d, or for the hypervisor (NULL), that nobody else has a claim on. */
+static bool free_for_locked(const struct domain *d, uint64_t count)
+{
+    return likely(free_count >= claimed_count + count) || (d && d->claimed_pages >= count);
+}
+
+static void use_claim_locked(struct domain *d, uint64_t count)
+{
+    if (unlikely(d && d->claimed_pages)) {
+        count = MIN(count, d->claimed_pages);
+        d->claimed_pages -= (uint32_t)count;
+        claimed_count -= count;
+    }
+}
+
+/* For d, or the hypervisor (NULL). */
+static uint64_t take(struct domain *d, unsigned order, unsigned flags)
 {
     uint64_t mfn = 0;
 
     if (order > MAX_ORDER)
         return 0;
     spin_lock(&lock);
-    if (!(flags & ALLOC_BELOW_4G))
-        mfn = take_from_zone_locked(ZONE_HIGH, order);
-    if (!mfn)
-        mfn = take_from_zone_locked(ZONE_LOW, order);
+    if (free_for_locked(d, 1ull << order)) {
+        if (!(flags & ALLOC_BELOW_4G))
+            mfn = take_from_zone_locked(ZONE_HIGH, order);
+        if (!mfn)
+            mfn = take_from_zone_locked(ZONE_LOW, order);
+    }
+    if (mfn)
+        use_claim_locked(d, 1ull << order);
     spin_unlock(&lock);
     return mfn;
 }
@@ -250,7 +272,7 @@ mfn_t frame_alloc(struct domain *d, unsigned order, unsigned flags)
     if (order > MAX_ORDER || !count_pages(d, 1ull << order))
         return INVALID_MFN;
 
-    uint64_t mfn = take(order, flags);
+    uint64_t mfn = take(d, order, flags);
     if (!mfn) {
         uncount_pages(d, 1ull << order);
         return INVALID_MFN;
@@ -270,13 +292,35 @@ bool frame_alloc_at(struct domain *d, mfn_t start, uint64_t count)
         return false;
 
     spin_lock(&lock);
-    bool taken = take_range_locked(start.v, start.v + count);
+    bool taken = free_for_locked(d, count) && take_range_locked(start.v, start.v + count);
+    if (taken)
+        use_claim_locked(d, count);
     spin_unlock(&lock);
     if (taken)
         own(start.v, count, d->id, 0);
     else
         uncount_pages(d, count);
     return taken;
+}
+
+int frames_claim(struct domain *d, uint64_t total)
+{
+    int error = 0;
+
+    spin_lock(&lock);
+    uint64_t has = __atomic_load_n(&d->total_pages, __ATOMIC_RELAXED);
+    if (total == 0) {
+        use_claim_locked(d, d->claimed_pages);
+    } else if (d->dying || d->claimed_pages || total <= has || total > d->max_pages) {
+        error = -XEN_EINVAL;
+    } else if (!free_for_locked(NULL, total - has)) {
+        error = -XEN_ENOMEM;
+    } else {
+        d->claimed_pages = (uint32_t)(total - has);
+        claimed_count += total - has;
+    }
+    spin_unlock(&lock);
+    return error;
 }
 
 void INIT_CODE frame_adopt(struct domain *d, mfn_t start, uint64_t count)
@@ -392,7 +436,7 @@ domid_t frame_owner(mfn_t mfn)
 
 void *page_alloc(unsigned order)
 {
-    uint64_t mfn = take(order, ALLOC_ANY);
+    uint64_t mfn = take(NULL, order, ALLOC_ANY);
     if (!mfn)
         return NULL;
     for (uint64_t i = mfn; i < mfn + (1ull << order); i++)
@@ -415,7 +459,7 @@ void page_free(void *p, unsigned order)
 
 void *page_alloc_shared(struct domain *d)
 {
-    uint64_t mfn = take(0, ALLOC_ANY);
+    uint64_t mfn = take(NULL, 0, ALLOC_ANY);
     if (!mfn)
         return NULL;
     clear(mfn);
@@ -454,6 +498,11 @@ void frame_add_range(mfn_t start, uint64_t count)
 uint64_t frames_free(void)
 {
     return __atomic_load_n(&free_count, __ATOMIC_RELAXED);
+}
+
+uint64_t frames_claimed(void)
+{
+    return __atomic_load_n(&claimed_count, __ATOMIC_RELAXED);
 }
 
 uint64_t frames_total(void)

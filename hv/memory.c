@@ -154,6 +154,21 @@ static int64_t increase_reservation(uint64_t arg[6], uint64_t start)
     return start;
 }
 
+/* A toolstack makes sure of all the memory that it is going to populate. */
+static int64_t claim_pages(uint64_t arg[6], uint64_t start)
+{
+    struct xen_memory_reservation r;
+
+    if (start)
+        return -XEN_EINVAL;
+    if (copy_from_guest(&r, memory_argument(arg), sizeof r))
+        return -XEN_EFAULT;
+    struct domain *d = domain_find(r.domid);
+    if (r.extent_start.p || r.extent_order || r.mem_flags || !d)
+        return -XEN_EINVAL;
+    return current->domain->privileged ? frames_claim(d, r.nr_extents) : -XEN_EPERM;
+}
+
 static int64_t exchange(uint64_t arg[6], uint64_t start)
 {
     struct xen_memory_exchange e;
@@ -260,6 +275,7 @@ int64_t do_memory_op(uint64_t arg[6])
         [XENMEM_get_sharing_freed_pages] = sharing_pages,
         [XENMEM_get_sharing_shared_pages] = sharing_pages,
         [XENMEM_get_vnumainfo] = get_vnumainfo,
+        [XENMEM_claim_pages] = claim_pages,
     };
     uint64_t command = arg[0] & MEMOP_COMMAND_MASK;
 

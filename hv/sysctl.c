@@ -68,6 +68,7 @@ static int64_t physinfo(struct xen_sysctl *op)
         .capabilities = XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_hap | XEN_SYSCTL_PHYSCAP_gnttab_v1,
         .total_pages = frames_total(),
         .free_pages = frames_free(),
+        .outstanding_pages = frames_claimed(),
         .max_mfn = frame_limit - 1,
     };
     arch_hw_caps(p->hw_cap);

@@ -70,6 +70,48 @@ static void test_limit(void **state)
     assert_int_equal(d->total_pages, 0);
 }
 
+/* What one domain has claimed neither the others nor the hypervisor get. */
+static void test_claim(void **state)
+{
+    (void)state;
+    struct domain *other = fake_domain(1, false);
+    uint64_t free = frames_free();
+    assert_int_equal(frames_claim(d, free + 1), -XEN_ENOMEM);
+    d->max_pages = 9;
+    assert_int_equal(frames_claim(d, 10), -XEN_EINVAL);
+    d->max_pages = UINT32_MAX;
+    mfn_t a = frame_alloc(d, 0, ALLOC_ANY);
+    assert_int_equal(frames_claim(d, 1), -XEN_EINVAL);
+    assert_int_equal(frames_claim(d, free - 1), 0); /* one is left for others */
+    assert_int_equal(frames_claim(d, free - 1), -XEN_EINVAL);
+    assert_int_equal(frames_claim(other, 2), -XEN_ENOMEM);
+    assert_int_equal(frames_claimed(), free - 2);
+    assert_false(mfn_valid_value(frame_alloc(other, 1, ALLOC_ANY)));
+    assert_null(page_alloc(1));
+    mfn_t b = frame_alloc(other, 0, ALLOC_ANY);
+    assert_true(mfn_valid_value(b));
+    assert_null(page_alloc(0));
+    assert_null(page_alloc_shared(other));
+    assert_false(frame_alloc_at(other, MFN(mfn_plus(b, 1).v), 1));
+
+    mfn_t c = frame_alloc(d, 1, ALLOC_ANY);
+    assert_true(mfn_valid_value(c));
+    assert_int_equal(frames_claimed(), free - 4);
+    frame_put(c); /* what comes back is anybody's */
+    frame_put(mfn_plus(c, 1));
+    assert_int_equal(d->claimed_pages, free - 4);
+    assert_int_equal(frames_claim(d, 0), 0);
+    assert_int_equal(frames_claimed(), 0);
+    assert_int_equal(frames_claim(d, 0), 0);
+    frame_put(a);
+    frame_put(b);
+    assert_int_equal(frames_free(), free);
+
+    d->dying = DOMAIN_DYING;
+    assert_int_equal(frames_claim(d, 5), -XEN_EINVAL);
+    d->dying = DOMAIN_ALIVE;
+}
+
 static void test_alloc_at(void **state)
 {
     (void)state;
@@ -340,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_buddies_join),
         cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_claim),
         cmocka_unit_test(test_alloc_at),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_scrub),

@@ -94,6 +94,32 @@ static void test_partial(void **state)
     assert_int_equal(frames_free(), before);
 }
 
+static void test_claim(void **state)
+{
+    (void)state;
+    struct xen_memory_reservation *r = reservation(8, 0);
+    r->domid = d->id;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r),
+                     -XEN_EINVAL); /* a list makes no sense */
+    r->extent_start.p = NULL;
+    assert_int_equal(MEMORY(v, XENMEM_claim_pages, r), -XEN_EPERM);
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, fake_guest - 8), -XEN_EFAULT);
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages | 1 << 6, r), -XEN_EINVAL);
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), 0);
+    assert_int_equal(d->claimed_pages, 8);
+    r->extent_order = 1;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), -XEN_EINVAL);
+    r->extent_order = 0, r->mem_flags = 1;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), -XEN_EINVAL);
+    r->mem_flags = 0, r->nr_extents = ~0ull;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), -XEN_EINVAL);
+    r->nr_extents = 0;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), 0);
+    assert_int_equal(d->claimed_pages, 0);
+    r->domid = 0x7000;
+    assert_int_equal(MEMORY(control->vcpu[0], XENMEM_claim_pages, r), -XEN_EINVAL);
+}
+
 static void test_hostile_reservations(void **state)
 {
     (void)state;
@@ -377,6 +403,7 @@ int main(void)
         cmocka_unit_test(test_populate_and_decrease),
         cmocka_unit_test(test_large_extents),
         cmocka_unit_test(test_partial),
+        cmocka_unit_test(test_claim),
         cmocka_unit_test(test_hostile_reservations),
         cmocka_unit_test(test_one_to_one),
         cmocka_unit_test(test_special_pages),

@@ -103,6 +103,7 @@ struct domain {
     /* --- memory ------------------------------------------------------------------------------------------------ */
     uint32_t total_pages;            /* frames owned, atomic */
     uint32_t max_pages;              /* limit of total_pages */
+    uint32_t claimed_pages;          /* free frames kept for it (frames_claim); LOCK_FRAME */
     struct shared_info *shared_info; /* page_alloc_shared */
     gfn_t shared_info_gfn;           /* where the guest put it, INVALID_GFN: nowhere; LOCK_DOMAIN */
     struct e820_entry *memory_map;   /* XENMEM_set_memory_map; heap_alloc; LOCK_DOMAIN */

@@ -83,6 +83,13 @@ mfn_t frame_alloc(struct domain *d, unsigned order, unsigned flags);
 /* These very frames, for dom0's one-to-one map; false unless all of them are free. */
 bool frame_alloc_at(struct domain *d, mfn_t start, uint64_t count);
 
+/*
+ * Lays claim to what d lacks of total pages: free frames that only d can get from now on, one fewer with each
+ * that it gets. 0 gives up what is left of a claim. -EINVAL: d has a claim, or so many pages, or may not have
+ * them, or is dying; -ENOMEM: not so many are free.
+ */
+int frames_claim(struct domain *d, uint64_t total);
+
 /* RAM that was never handed to the allocator (a boot module) becomes d's, one reference each. */
 void frame_adopt(struct domain *d, mfn_t start, uint64_t count);
 
@@ -112,6 +119,7 @@ void *heap_alloc(size_t size);
 void heap_free(void *p);
 
 uint64_t frames_free(void);
+uint64_t frames_claimed(void); /* of the free ones */
 uint64_t frames_total(void);
 uint64_t frames_hypervisor(void); /* in use by the hypervisor, its image included */
 
