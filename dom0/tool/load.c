@@ -4,6 +4,7 @@
  * No locking: nobody else knows the domain yet.
  */
 #include <lib/string.h>
+#include <xen/errno.h>
 
 #include <lib/acpi.h>
 #include "format.h"
@@ -48,6 +49,14 @@ static void tell_progress(struct load *l)
         return;
     l->told = percent;
     print("\rloading: %3d %%", percent);
+}
+
+/* That nobody else takes the memory meanwhile; 0: no longer. Hypervisors without claims say ENOSYS. */
+static bool claim(struct load *l, uint64_t bytes)
+{
+    struct xen_memory_reservation r = {.nr_extents = bytes >> PAGE_SHIFT, .domid = l->domid};
+    long rc = hypercall(__HYPERVISOR_memory_op, XENMEM_claim_pages, (uintptr_t)&r, 0, 0, 0);
+    return !rc || rc == -XEN_ENOSYS || fail(l->why, "claiming memory for it failed: %s", error_text(rc));
 }
 
 static bool populate_failed(struct load *l, long rc)
@@ -219,9 +228,9 @@ bool load_domain(const struct plan *plan, domid_t domid, bool (*stop)(void), str
     *l = (struct load){.plan = plan, .domid = domid, .stop = stop, .why = why, .told = -1};
     l->total = bytes_to_copy(plan);
     l->started = time_ns();
-    bool ok = populate_ram(l, 0, layout->low_end) && populate_ram(l, HOLE_END, layout->high_end) &&
-              set_memory_map(l) && make_special_pages(l) && make_acpi_tables(l) && copy_files(l) &&
-              make_start_info(l);
+    bool ok = claim(l, plan->config->memory) && populate_ram(l, 0, layout->low_end) &&
+              populate_ram(l, HOLE_END, layout->high_end) && claim(l, 0) && set_memory_map(l) &&
+              make_special_pages(l) && make_acpi_tables(l) && copy_files(l) && make_start_info(l);
     if (l->told >= 0)
         print("\r               \r");
     mem_free(l);
