@@ -23,12 +23,14 @@ MACHINES = {
 }
 TITLES = {machine: title for machine, (title, _) in MACHINES.items()}
 
-# A disk that answers at once, and a card whose packets go nowhere but, by their first bytes, into a file.
+# A disk that answers at once, a card whose packets go nowhere but, by their first bytes, into a file, and two on one wire.
 DEVICES = """
 -drive if=none,id=null,driver=null-co,size=1G,read-zeroes=on -device virtio-blk-pci,drive=null,ioeventfd=off,addr=10
 -netdev hubport,id=sink,hubid=0 -device e1000e,netdev=sink,addr=11
 -object filter-dump,id=wire,netdev=sink,maxlen=64,file={wire}
+-netdev hubport,id=out,hubid=1 -device e1000e,netdev=out,addr=12 -netdev hubport,id=in,hubid=1 -device e1000e,netdev=in,addr=13
 """
+COUNTED = (200, 400)  # rounds of tests/bench/io.c, from whose difference the exits of one are found
 WIRE_HEAD, WIRE_PACKET = 24, 16 + 64  # bytes of that file
 CONFIG = """\
 name = "io"
@@ -37,7 +39,7 @@ kernel = "{kernel}"
 memory = 64
 vcpus = 1
 disk = [ "phy:/dev/{disk},xvda,r" ]
-vif = [ "bridge=xenbr0" ]
+vif = [ "bridge=xenbr0", "bridge=xenbr1", "bridge=xenbr2" ]
 """
 PACKETS = 800 * 47  # that tests/bench/io.c sends there, at least
 
@@ -74,20 +76,21 @@ class Bench:
     def run_py(self, machine):
         return [f"{HERE}/run.py", "--build", self.build, "--mem", str(MEMORY), *MACHINES[machine][1]]
 
-    def read(self, command, environment):
-        """What it says until its guest has come to its end."""
-        said = ""
+    def read(self, command, environment, last="BENCH end"):
+        """What it says until a line that starts so."""
+        said, ended = "", False
         with subprocess.Popen(command, env={**self.environment, **environment}, stdin=subprocess.DEVNULL, text=True,
                               errors="replace", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
             limit = threading.Timer(LIMIT, child.kill)
             limit.start()
             for line in child.stdout:
                 said += line
-                if line.startswith("BENCH end") or "crashed" in line:
+                ended = line.startswith(last)
+                if ended or "crashed" in line:
                     break
             limit.cancel()
             child.terminate()
-        if "BENCH end" not in said:
+        if not ended:
             raise Failed(f"it did not come to its end:\n{said[-2000:]}")
         return said
 
@@ -127,16 +130,37 @@ class Bench:
         packets = (os.path.getsize(wire) - WIRE_HEAD) // WIRE_PACKET
         if packets < PACKETS:
             raise Failed(f"{packets} packets came out of the card instead of {PACKETS}")
-        return read_figures(said)
+        figures = read_figures(said)
+        if system == "hospes":
+            self.add_counters(work, devices, figures)
+        return figures
 
-    def hospes_io(self, work, devices):
-        files = {"io.cfg": CONFIG.format(kernel="io", disk="vda"), "rc": "create -c io.cfg\npoweroff\n"}
-        for name, text in files.items():
+    def hospes_io(self, work, devices, script="create -c io.cfg\npoweroff\n", last="BENCH end"):
+        for name, text in {"io.cfg": CONFIG.format(kernel="io", disk="vda"), "rc": script}.items():
             with open(f"{work}/{name}", "w") as file:
                 file.write(text)
-        subprocess.run([f"{HERE}/archive.sh", f"{work}/archive", f"io={self.io}",
-                        *(f"{name}={work}/{name}" for name in files)], check=True)
-        return self.read(self.run_py("io") + ["--archive", f"{work}/archive", "--qemu", devices], {})
+        subprocess.run([f"{HERE}/archive.sh", f"{work}/archive", f"io={self.io}", f"io.cfg={work}/io.cfg", f"rc={work}/rc"],
+                       check=True)
+        return self.read(self.run_py("io") + ["--archive", f"{work}/archive", "--qemu", devices], {}, last)
+
+    def add_counters(self, work, devices, figures):
+        """Exits and bytes copied by grant for each request, by what the hypervisor's counters say of few and of more."""
+        script, names = "", list(figures)
+        for name in names:
+            for rounds in COUNTED:
+                script += f"perf -r\ncreate -c io.cfg name={name}{rounds} extra='only={name} rounds={rounds}'\nperf\n"
+        said = self.hospes_io(work, devices, script + "poweroff\n", "(hospes) dom0 shut down")
+        requests = [int(number) for number in re.findall(r" operations=(\d+)", said)]
+        parts = said.split("BENCH end")[1:]  # each starts with the counters of a run
+        if len(parts) != len(requests) or len(parts) != len(COUNTED) * len(names):
+            raise Failed(f"a guest did not come to its end:\n{said[-2000:]}")
+        for what, counter in {"exits": "exits: ", "copied": "bytes copied by grant"}.items():
+            sums = [sum(int(number) for number in re.findall(rf"^{counter}.* T= *(\d+)", part, re.M)) for part in parts]
+            for i, name in enumerate(names):
+                few, more = 2 * i, 2 * i + 1
+                figures[name][what] = round((sums[more] - sums[few]) / (requests[more] - requests[few]), 2)
+            for size in ("1500", "64k"):  # what comes in was sent by the same guest
+                figures[f"receive_{size}"][what] = round(figures[f"receive_{size}"][what] - figures[f"send_{size}"][what], 2)
 
     def xen_io(self, work, devices):
         with open(f"{work}/io.cfg", "w") as file:

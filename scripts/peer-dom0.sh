@@ -38,13 +38,15 @@ mount -t xenfs xenfs /proc/xen
 /usr/lib/xen-4.17/bin/xenstored
 /usr/lib/xen-4.17/bin/xen-init-dom0
 /usr/lib/xen-4.17/bin/xenconsoled
-ip link add xenbr0 type bridge
+number=0
 for card in $(ls /sys/class/net | grep '^e'); do
-    ip link set $card master xenbr0
+    bridge=xenbr$number number=$((number + 1))
+    ip link add $bridge type bridge forward_delay 0
+    ip link set $card master $bridge
     ip link set $card up
     until [ "$(cat /sys/class/net/$card/carrier)" = 1 ]; do sleep 0.1; done
+    ip link set $bridge up
 done
-ip link set xenbr0 up
 xl create -c /run/guest.cfg
 poweroff -f
 exit

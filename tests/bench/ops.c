@@ -13,7 +13,6 @@
 #include <pvh/memory.h>
 #include <pvh/pvh.h>
 #include <pvh/trap.h>
-#include <xen/domctl.h>
 #include <xen/grant_table.h>
 #include <xen/memory.h>
 #include <xen/sched.h>
@@ -212,49 +211,27 @@ static void shared_info_home(void)
     must(hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0));
 }
 
-/* --- another domain: paused, of a number of pieces of 2 MiB, as a toolstack asks for it ----------------- */
+/* --- another domain: paused, as a toolstack asks for it; and one that answers ------------------------------ */
 
-#define DOMAIN_PIECES 32u
-
-static long control(struct xen_domctl *op, unsigned command, domid_t domid)
-{
-    op->cmd = command;
-    op->domain = domid;
-    op->interface_version = XEN_DOMCTL_INTERFACE_VERSION;
-    return hypercall(__HYPERVISOR_domctl, (uint64_t)op, 0, 0, 0, 0);
-}
-
-static domid_t domain_create(unsigned pieces)
-{
-    static xen_pfn_t frames[DOMAIN_PIECES];
-    static struct xen_domctl op;
-    op = (struct xen_domctl){.u.createdomain = {.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap,
-                                                .max_vcpus = 1,
-                                                .max_evtchn_port = 1023,
-                                                .max_grant_frames = -1,
-                                                .max_maptrack_frames = -1,
-                                                .grant_opts = XEN_DOMCTL_GRANT_version(1),
-                                                .arch.emulation_flags = XEN_X86_EMU_LAPIC}};
-    must(control(&op, XEN_DOMCTL_createdomain, 0));
-    domid_t domid = op.domain;
-    op.u.max_vcpus.max = 1;
-    must(control(&op, XEN_DOMCTL_max_vcpus, domid));
-    op.u.max_mem.max_memkb = (pieces << 11) + 1024;
-    must(control(&op, XEN_DOMCTL_max_mem, domid));
-    op.u.paging_mempool.size = 2 << 20;
-    must(control(&op, XEN_DOMCTL_set_paging_mempool_size, domid));
-    for (unsigned i = 0; i < pieces; i++)
-        frames[i] = i << 9;
-    struct xen_memory_reservation r = {.nr_extents = pieces, .extent_order = 9, .domid = domid};
-    set_xen_guest_handle(r.extent_start, frames);
-    must(hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, (uint64_t)&r, 0, 0, 0) - pieces);
-    return domid;
-}
+#define DOMAIN_PIECES 32u /* of 2 MiB */
 
 static void domain_create_destroy(void)
 {
-    static struct xen_domctl op;
-    must(control(&op, XEN_DOMCTL_destroydomain, domain_create(DOMAIN_PIECES)));
+    long domid = domain_create(DOMAIN_PIECES);
+    must(domid < 0 ? domid : domain_destroy((domid_t)domid));
+}
+
+static evtchn_port_t partner;
+
+/* Polled for, not interrupted by: the way there and back is all that is measured. */
+static void event_there_and_back(void)
+{
+    struct sched_poll poll = {.nr_ports = 1};
+    set_xen_guest_handle(poll.ports, &partner);
+    event_send(partner);
+    must(hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&poll, 0, 0, 0));
+    if (!event_clear(partner))
+        failed = -1;
 }
 
 /* --- setting up ----------------------------------------------------------------------------------------- */
@@ -270,8 +247,9 @@ static void prepare_grants(void)
 {
     uint64_t table = memory_reserve_space(PAGE_SIZE);
     window = (uint8_t *)memory_reserve_space(PAGE_SIZE);
-    granter = domain_create(1);
-    expect("a domain that grants", failed);
+    long domid = domain_create(1);
+    expect("a domain that grants", domid);
+    granter = (domid_t)domid;
     xen_pfn_t frame = table >> PAGE_SHIFT;
     struct xen_mem_acquire_resource acquire = {
         .domid = granter, .type = XENMEM_resource_grant_table, .nr_frames = 1};
@@ -301,6 +279,10 @@ static void prepare(void)
     event_mask(peer);
     interrupt_set(TRAP_EVENT, take_event);
     prepare_grants();
+    port = partner_start();
+    expect("a domain that answers", port);
+    partner = (evtchn_port_t)port;
+    event_mask(partner);
 }
 
 struct operation {
@@ -402,6 +384,7 @@ static const struct operation operations[] = {
     {.name = "event_masked", .operation = event, .before = event_mask_peer},
     {.name = "event_pending", .operation = event, .before = event_pend_peer},
     {.name = "event_delivered", .operation = event_to_handler, .before = event_open_peer},
+    {.name = "event_there_and_back", .operation = event_there_and_back},
     {.name = "grant_map", .operation = grant_map, .after = grant_unmap},
     {.name = "grant_unmap", .operation = grant_unmap, .before = grant_map},
     {.name = "grant_pin_unpin", .operation = grant_pin_unpin},
