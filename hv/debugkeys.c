@@ -77,6 +77,8 @@ INIT_CODE void debugkeys_init(void)
     debugkey_register('m', show_memory, "memory");
     debugkey_register('t', show_time, "clock and timers");
     debugkey_register('d', arch_dump_cpus, "registers and stacks of all CPUs");
+    debugkey_register('p', perfc_dump, "performance counters");
+    debugkey_register('P', perfc_reset, "performance counters set to zero");
     debugkey_register('e', evtchn_dump, "event channels");
     debugkey_register('g', gnttab_dump, "grants in use");
     debugkey_register('q', domain_dump, "domains and vCPUs");

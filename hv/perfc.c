@@ -7,6 +7,7 @@
 #include <hv/arch/guest_access.h>
 #include <hv/cpu.h>
 #include <hv/hypercall.h>
+#include <hv/printk.h>
 #include <lib/string.h>
 #include <xen/sysctl.h>
 
@@ -48,13 +49,19 @@ static int64_t put_descriptions(const struct xen_sysctl_perfc_op *op)
     return 0;
 }
 
+/* The k-th value of a counter: of CPU k, or of index k on all CPUs. */
+static uint32_t value_at(unsigned counter, unsigned k)
+{
+    unsigned slot = counters[counter].slot;
+    return counters[counter].length ? sum_of(slot + k) : value_of(cpus[k], slot);
+}
+
 static int64_t put_values(const struct xen_sysctl_perfc_op *op)
 {
     uint64_t at = 0;
     for (unsigned i = 0; i < ARRAY_SIZE(counters); i++) {
-        unsigned slot = counters[i].slot;
         for (unsigned k = 0; k < values_in(i); k++) {
-            xen_sysctl_perfc_val_t value = counters[i].length ? sum_of(slot + k) : value_of(cpus[k], slot);
+            xen_sysctl_perfc_val_t value = value_at(i, k);
             if (copy_element_to_guest(op->val, at++, &value))
                 return -XEN_EFAULT;
         }
@@ -62,7 +69,22 @@ static int64_t put_values(const struct xen_sysctl_perfc_op *op)
     return 0;
 }
 
-static void reset(void)
+void perfc_dump(void)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(counters); i++) {
+        uint32_t total = 0;
+        for (unsigned k = 0; k < values_in(i); k++)
+            total += value_at(i, k);
+        if (!total)
+            continue;
+        printk(LOG_INFO "  %s: %u\n", counters[i].name, total);
+        for (unsigned k = 0; k < values_in(i); k++)
+            if (value_at(i, k))
+                printk(LOG_INFO "    [%u] %u\n", k, value_at(i, k));
+    }
+}
+
+void perfc_reset(void)
 {
     for (unsigned i = 0; i < cpu_count; i++)
         for (unsigned slot = 0; slot < PERFC_SLOTS; slot++)
@@ -84,6 +106,6 @@ int64_t perfc_control(struct xen_sysctl_perfc_op *op)
     if (!error && op->val.p)
         error = put_values(op);
     if (!error && op->cmd == XEN_SYSCTL_PERFCOP_reset)
-        reset();
+        perfc_reset();
     return error;
 }

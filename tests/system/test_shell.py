@@ -187,7 +187,8 @@ def test_debug_keys(machine):
     machine.send("h")
     machine.wait("list the debug keys")
     for key, what in (("q", "domains and vCPUs"), ("e", "event channels"), ("g", "grants"), ("r", "run queues"),
-                      ("m", "memory"), ("t", "timers"), ("d", "registers")):
+                      ("m", "memory"), ("t", "timers"), ("d", "registers"), ("p", "performance counters"),
+                      ("P", "performance counters set to zero")):
         machine.send(key)
         machine.wait(f"'{key}' pressed: .*{what}")
     machine.send("\x01\x01\x01")

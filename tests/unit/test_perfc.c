@@ -130,6 +130,8 @@ static void test_reset(void **state)
     for (unsigned i = 0; i < 4; i++)
         perfc_incr(ipis);
     assert_int_equal(values_of("IPIs between CPUs", &count)[0], 4);
+    perfc_reset();
+    assert_int_equal(values_of("IPIs between CPUs", &count)[0], 0);
 }
 
 static void test_wrong(void **state)

@@ -215,6 +215,15 @@ static void live(void **state)
     assert_int_equal(lines, 3 * 12);
     assert_string_equal(world.printed + strlen(world.printed) - 3, "\033[J");
 
+    /* The frequent reasons first, equal ones once each, three lines at most. */
+    world.other_exits = 10;
+    world.exits_per_second = 900;
+    expect("top -bn1", DONE,
+           "Exits/s: reason number 10 1000, CPUID 900, reason number 9 900,\n"
+           "         reason number 8 800, reason number 7 700, reason number 6 600,\n"
+           "         reason number 5 500, reason number 4 400, reason number 3 300, ...\n"
+           "   ID Name");
+    world.other_exits = 0;
     world.no_counters = 1;
     expect("top -bn1", DONE, "Exits/s: this hypervisor does not count them\n");
     world.interrupted = 1;

@@ -389,16 +389,23 @@ static long do_domctl(struct xen_domctl *op)
 
 static long do_perfc(struct xen_sysctl_perfc_op *op)
 {
-    static const xen_sysctl_perfc_desc_t desc[] = {{"exits: CPUID", 2}, {"hypercalls", 64}};
+    const uint32_t first = sizeof world.counted / sizeof world.counted[0];
     if (world.no_counters)
         return -XEN_ENOSYS;
-    op->nr_counters = 2;
-    op->nr_vals = sizeof world.counted / sizeof world.counted[0];
-    if (op->desc.p)
-        memcpy(op->desc.p, desc, sizeof desc);
+    op->nr_counters = 2 + world.other_exits;
+    op->nr_vals = first + world.other_exits;
+    if (op->desc.p) {
+        op->desc.p[0] = (xen_sysctl_perfc_desc_t){"exits: CPUID", 2};
+        op->desc.p[1] = (xen_sysctl_perfc_desc_t){"hypercalls", 64};
+    }
     if (op->val.p) {
         memcpy(op->val.p, world.counted, sizeof world.counted);
         op->val.p[0] += (uint32_t)(world.now * world.exits_per_second / 1000000000);
+    }
+    for (uint32_t i = 0; i < world.other_exits && op->desc.p && op->val.p; i++) {
+        op->desc.p[2 + i].nr_vals = 1;
+        snprintf(op->desc.p[2 + i].name, sizeof op->desc.p[0].name, "exits: reason number %u", i + 1);
+        op->val.p[first + i] = (uint32_t)(world.now * (i + 1) / 10000000);
     }
     if (op->cmd == XEN_SYSCTL_PERFCOP_reset)
         memset(world.counted, 0, sizeof world.counted);

@@ -23,13 +23,14 @@ struct world {
     int no_back_ends;       /* nobody serves devices */
     const char *refusal;    /* what back ends write when they refuse a device; NULL: they take it */
     int interrupted;
-    uint32_t ratelimit; /* of the scheduler */
-    unsigned cpus;      /* of the machine */
-    const char *keys;   /* that the person types, one each time somebody waits for one */
-    uint32_t exits_per_second;
-    uint64_t per_second[8];   /* how much CPU time domains use meanwhile, in ns */
-    int no_counters;          /* the hypervisor has none */
-    uint32_t counted[2 + 64]; /* exits of two CPUs, hypercalls by number */
+    uint32_t ratelimit;        /* of the scheduler */
+    unsigned cpus;             /* of the machine */
+    const char *keys;          /* that the person types, one each time somebody waits for one */
+    uint32_t exits_per_second; /* of the first CPU */
+    uint32_t other_exits;      /* so many more counters of exits, which count 100, 200, … a second */
+    uint64_t per_second[8];    /* how much CPU time domains use meanwhile, in ns */
+    int no_counters;           /* the hypervisor has none */
+    uint32_t counted[2 + 64];  /* exits of two CPUs, hypercalls by number */
     char printed[65536];
 };
 extern struct world world;

@@ -73,4 +73,8 @@ struct xen_sysctl_perfc_op;
  */
 int64_t perfc_control(struct xen_sysctl_perfc_op *op);
 
+/* Debug keys p and P: those that are not zero; all to zero. */
+void perfc_dump(void);
+void perfc_reset(void);
+
 #endif
