@@ -3,9 +3,11 @@
  * (xen/grant_table.h).
  *
  * A granted page is pinned for the time of the copy, so that its owner sees that it is in use and cannot take
- * it away in the middle. Locking: none here; grant_pin() has its own.
+ * it away in the middle; the caller's own stays because of the section in which it is used (hv/arch/p2m.h).
+ * Locking: none here; grant_pin() has its own.
  */
 #include <hv/arch/guest_access.h>
+#include <hv/arch/p2m.h>
 #include <hv/cpu.h>
 #include <hv/domain.h>
 #include <hv/frame.h>
@@ -16,37 +18,47 @@
 /* Whole pages per run of the hypercall. */
 #define COPY_BUDGET (HYPERCALL_BUDGET / 4)
 
+/* A page at one end of a copy: granted and pinned, or the caller's own, which is looked for when it comes to
+ * copying. */
 struct copy_page {
-    struct domain *granter; /* NULL: the page is the caller's own */
-    uint32_t ref;
-    bool readonly;
-    mfn_t mfn;
+    struct domain *granter; /* NULL: the caller's own */
+    mfn_t mfn;              /* of a granted one */
 };
 
 static int open_page(struct copy_page *p, const struct gnttab_copy_ptr *ptr, bool by_ref, bool readonly)
 {
-    struct domain *d = domain_find(ptr->domid);
-
-    *p = (struct copy_page){.granter = by_ref ? d : NULL, .ref = ptr->u.ref, .readonly = readonly};
-    if (!by_ref && ptr->domid != DOMID_SELF)
-        return GNTST_permission_denied;
-    if (!d)
-        return GNTST_bad_domain;
-    if (by_ref)
-        return grant_pin(d, p->ref, readonly, &p->mfn);
-
-    void *page = map_guest_frame(d, GFN(ptr->u.gmfn), !readonly);
-    if (!page)
-        return GNTST_bad_page;
-    p->mfn = virt_to_mfn(page);
-    return GNTST_okay;
+    p->granter = NULL;
+    if (!by_ref)
+        return ptr->domid == DOMID_SELF ? GNTST_okay : GNTST_permission_denied;
+    p->granter = domain_find(ptr->domid);
+    return p->granter ? grant_pin(p->granter, ptr->u.ref, readonly, &p->mfn) : GNTST_bad_domain;
 }
 
-static void close_page(struct copy_page *p)
+static void close_page(const struct copy_page *p, const struct gnttab_copy_ptr *ptr, bool readonly)
 {
     if (p->granter)
-        grant_unpin(p->granter, p->ref, p->readonly);
-    frame_put(p->mfn);
+        frame_put(grant_unpin(p->granter, ptr->u.ref, readonly));
+}
+
+/* Inside a section of the caller's. */
+static char *page_data(const struct copy_page *p, const struct gnttab_copy_ptr *ptr, bool readonly)
+{
+    return p->granter ? mfn_to_virt(p->mfn) : guest_page(current->domain, GFN(ptr->u.gmfn), !readonly);
+}
+
+static int move(const struct gnttab_copy *op, const struct copy_page *source, const struct copy_page *dest)
+{
+    guest_access_begin(current->domain);
+    const char *from = page_data(source, &op->source, true);
+    char *to = page_data(dest, &op->dest, false);
+    if (from && to)
+        memmove(to + op->dest.offset, from + op->source.offset, op->len);
+    guest_access_end();
+    if (!from || !to)
+        return GNTST_bad_page;
+    perfc_incr(grant_copies);
+    perfc_add(grant_copy_bytes, op->len);
+    return GNTST_okay;
 }
 
 static int copy_one(const struct gnttab_copy *op)
@@ -60,13 +72,10 @@ static int copy_one(const struct gnttab_copy *op)
         return status;
     status = open_page(&dest, &op->dest, op->flags & GNTCOPY_dest_gref, false);
     if (status == GNTST_okay) {
-        perfc_incr(grant_copies);
-        perfc_add(grant_copy_bytes, op->len);
-        memmove((char *)mfn_to_virt(dest.mfn) + op->dest.offset,
-                (const char *)mfn_to_virt(source.mfn) + op->source.offset, op->len);
-        close_page(&dest);
+        status = move(op, &source, &dest);
+        close_page(&dest, &op->dest, false);
     }
-    close_page(&source);
+    close_page(&source, &op->source, true);
     return status;
 }
 

@@ -17,35 +17,27 @@
 #define MAX_USES 255u
 #define ATTEMPTS 5
 
-/* flags and domid of an entry, as they are swapped. */
-union grant_word {
-    uint32_t raw;
-    struct {
-        uint16_t flags;
-        domid_t domid;
-    };
-};
+/* flags and domid of an entry are swapped together, as one word. */
+#define WORD(flags, domid) ((uint32_t)(flags) | (uint32_t)(domid) << 16)
+_Static_assert(offsetof(grant_entry_v1_t, flags) == 0 && offsetof(grant_entry_v1_t, domid) == 2, "WORD");
 
 /* Sub-page and transitive grants belong to version 2. */
-static bool grants_access(union grant_word word, domid_t grantee)
+static inline bool grants_access(uint32_t word, domid_t grantee)
 {
-    return (word.flags & (GTF_type_mask | GTF_sub_page)) == GTF_permit_access && word.domid == grantee;
+    return (word & WORD(GTF_type_mask | GTF_sub_page, UINT16_MAX)) == WORD(GTF_permit_access, grantee);
 }
 
 static int mark_entry(grant_entry_v1_t *entry, bool pinned, domid_t grantee, bool readonly)
 {
-    uint32_t *shared = (uint32_t *)entry;
-    union grant_word old = {.raw = READ_ONCE(*shared)};
+    uint32_t *shared = (uint32_t *)entry, old = READ_ONCE(*shared);
+    uint32_t marks = readonly ? GTF_reading : GTF_reading | GTF_writing;
 
     for (unsigned i = 0; i < ATTEMPTS; i++) {
-        union grant_word new = old;
-
         if (!pinned && !grants_access(old, grantee))
             return GNTST_general_error;
-        if (!readonly && (old.flags & GTF_readonly))
+        if (!readonly && (old & GTF_readonly))
             return GNTST_general_error;
-        new.flags |= readonly ? GTF_reading : GTF_reading | GTF_writing;
-        if (__atomic_compare_exchange_n(shared, &old.raw, new.raw, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        if (__atomic_compare_exchange_n(shared, &old, old | marks, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
             return GNTST_okay;
     }
     return GNTST_general_error;

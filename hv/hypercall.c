@@ -6,7 +6,7 @@
 #include <hv/cpu.h>
 #include <hv/hypercall.h>
 
-static hypercall_fn *const handlers[] = {
+static hypercall_fn *const handlers[PERFC_HYPERCALLS] = {
     [__HYPERVISOR_platform_op] = do_platform_op,
     [__HYPERVISOR_memory_op] = do_memory_op,
     [__HYPERVISOR_multicall] = do_multicall,
@@ -24,8 +24,6 @@ static hypercall_fn *const handlers[] = {
     [__HYPERVISOR_sysctl] = do_sysctl,
     [__HYPERVISOR_domctl] = do_domctl,
 };
-
-_Static_assert(ARRAY_SIZE(handlers) <= PERFC_HYPERCALLS, "each number has its counter");
 
 int64_t hypercall(uint64_t number, uint64_t arg[6])
 {

@@ -45,7 +45,7 @@ static void get_segment(const struct vcpu *unused, enum segment_name which, stru
     *segment = (struct segment){.access = SEGMENT_L | SEGMENT_P};
 }
 
-static uint64_t *guest_page(unsigned gfn)
+static uint64_t *ram(unsigned gfn)
 {
     return mfn_to_virt(frame[gfn]);
 }
@@ -53,7 +53,7 @@ static uint64_t *guest_page(unsigned gfn)
 /* The entry of the lowest table that maps the i-th page at BASE. */
 static uint64_t *pte(unsigned i)
 {
-    return &guest_page(4)[i];
+    return &ram(4)[i];
 }
 
 static gva_t at(unsigned i, unsigned offset)
@@ -73,16 +73,16 @@ static int fresh(void **state)
     cpus[0]->current_vcpu = v;
     for (unsigned i = 0; i < PAGES; i++) {
         frame[i] = world_ram(0);
-        memset(guest_page(i), 0, PAGE_SIZE);
+        memset(ram(i), 0, PAGE_SIZE);
         assert_int_equal(p2m_add(d, GFN(i), frame[i], 0, P2M_RAM), 0);
     }
     reg[REG_CR0] = CR0_PG | CR0_PE | CR0_WP;
     reg[REG_CR3] = 0x1000;
     reg[REG_CR4] = CR4_PAE;
     reg[REG_EFER] = EFER_LMA | EFER_LME | EFER_NXE;
-    guest_page(1)[BASE >> 39] = 0x2000 | PTE_P | PTE_W;
-    guest_page(2)[0] = 0x3000 | PTE_P | PTE_W;
-    guest_page(3)[0] = 0x4000 | PTE_P | PTE_W;
+    ram(1)[BASE >> 39] = 0x2000 | PTE_P | PTE_W;
+    ram(2)[0] = 0x3000 | PTE_P | PTE_W;
+    ram(3)[0] = 0x4000 | PTE_P | PTE_W;
     for (unsigned i = 0; i < PAGES; i++)
         *pte(i) = (uint64_t)i << PAGE_SHIFT | PTE_P | PTE_W;
     return 0;
@@ -119,7 +119,7 @@ static int try_write(unsigned i, uint32_t value)
 
 static void put_word(unsigned gfn, uint32_t value)
 {
-    memcpy((char *)guest_page(gfn) + 0x100, &value, sizeof(value));
+    memcpy((char *)ram(gfn) + 0x100, &value, sizeof(value));
 }
 
 static void take_out(unsigned gfn)
@@ -149,10 +149,10 @@ static void test_copies(void **state)
         assert_int_equal(copy_from_guest(back, at(10, 4000), sizeof(back)), 0);
         assert_memory_equal(text, back, sizeof(text));
     }
-    assert_memory_equal((char *)guest_page(20), text + 96, PAGE_SIZE);
+    assert_memory_equal((char *)ram(20), text + 96, PAGE_SIZE);
     assert_true(*pte(11) & PTE_D);
     assert_int_equal(clear_guest(at(10, 4090), 12), 0);
-    assert_int_equal(guest_page(20)[0] & 0xffffffffffffull, 0);
+    assert_int_equal(ram(20)[0] & 0xffffffffffffull, 0);
     assert_int_equal(copy_from_gpa(d, back, GPA(20 * PAGE_SIZE + 96), 8), 0);
     assert_memory_equal(back, text + 192, 8);
     assert_int_equal(copy_to_gpa(d, GPA(PAGES * PAGE_SIZE - 4), text, 8), -XEN_EFAULT);
@@ -189,15 +189,15 @@ static void test_tables_change(void **state)
     *pte(10) = 10ull << PAGE_SHIFT | PTE_P | PTE_W;
     assert_int_equal(read_word(10), 111);
 
-    memcpy(guest_page(40), guest_page(4), PAGE_SIZE); /* another lowest table, in which page 10 is 11 */
-    guest_page(40)[10] = 11ull << PAGE_SHIFT | PTE_P;
-    guest_page(3)[0] = 40ull << PAGE_SHIFT | PTE_P | PTE_W;
+    memcpy(ram(40), ram(4), PAGE_SIZE); /* another lowest table, in which page 10 is 11 */
+    ram(40)[10] = 11ull << PAGE_SHIFT | PTE_P;
+    ram(3)[0] = 40ull << PAGE_SHIFT | PTE_P | PTE_W;
     assert_int_equal(read_word(10), 222);
-    guest_page(3)[0] = 4ull << PAGE_SHIFT | PTE_P | PTE_W;
+    ram(3)[0] = 4ull << PAGE_SHIFT | PTE_P | PTE_W;
     assert_int_equal(read_word(10), 111);
 
-    memcpy(guest_page(41), guest_page(1), PAGE_SIZE); /* another root */
-    guest_page(41)[BASE >> 39] = 0;
+    memcpy(ram(41), ram(1), PAGE_SIZE); /* another root */
+    ram(41)[BASE >> 39] = 0;
     reg[REG_CR3] = 41 << PAGE_SHIFT;
     assert_int_equal(try_read(10), -XEN_EFAULT);
     reg[REG_CR3] = 0x1000;
@@ -232,13 +232,13 @@ static void test_rights_change(void **state)
     assert_int_equal(read_word(10), 2);
     assert_int_equal(try_write(10, 4), 0);
     assert_true(*pte(10) & PTE_D);
-    guest_page(2)[0] &= ~PTE_W;
+    ram(2)[0] &= ~PTE_W;
     assert_int_equal(try_write(10, 5), -XEN_EFAULT);
     assert_int_equal(read_word(10), 4);
     struct p2m_entry old;
     assert_int_equal(p2m_remove(d, GFN(12), ~0u, &old), 0);
     assert_int_equal(p2m_add(d, GFN(12), old.mfn, 0, P2M_GRANT_RO), 0);
-    guest_page(2)[0] |= PTE_W;
+    ram(2)[0] |= PTE_W;
     assert_int_equal(try_read(12), 0);
     assert_int_equal(try_write(12, 6), -XEN_EFAULT);
 }
@@ -272,7 +272,7 @@ static void test_large_page(void **state)
 {
     (void)state;
     put_word(5, 55);
-    guest_page(3)[1] = 0 | PTE_P | PTE_W | PTE_PS; /* gfn 0 to 511 at BASE + 2 MiB */
+    ram(3)[1] = 0 | PTE_P | PTE_W | PTE_PS; /* gfn 0 to 511 at BASE + 2 MiB */
     uint32_t value;
     for (unsigned round = 0; round < 3; round++) {
         assert_int_equal(copy_from_guest(&value, GVA(BASE + (2u << 20) + 5 * PAGE_SIZE + 0x100), 4), 0);
@@ -280,7 +280,7 @@ static void test_large_page(void **state)
         assert_int_equal(copy_from_guest(&value, GVA(BASE + (2u << 20) + 100 * PAGE_SIZE), 4), -XEN_EFAULT);
     }
     assert_int_equal(copy_to_guest(GVA(BASE + (2u << 20) + 5 * PAGE_SIZE), &value, 4), 0);
-    assert_true(guest_page(3)[1] & PTE_D);
+    assert_true(ram(3)[1] & PTE_D);
 }
 
 static void test_dying(void **state)
@@ -297,13 +297,13 @@ static void test_fetch_and_frames(void **state)
 {
     char code[15];
     (void)state;
-    memset((char *)guest_page(10) + PAGE_SIZE - 5, 0x90, 5);
+    memset((char *)ram(10) + PAGE_SIZE - 5, 0x90, 5);
     *pte(11) = 0;
     assert_int_equal(fetch_guest(v, BASE + 11 * PAGE_SIZE - 5, code, sizeof(code)), 5);
     *pte(11) = 11ull << PAGE_SHIFT | PTE_P;
     assert_int_equal(fetch_guest(v, BASE + 11 * PAGE_SIZE - 5, code, sizeof(code)), 15);
     void *page = map_guest_frame(d, GFN(7), true);
-    assert_ptr_equal(page, guest_page(7));
+    assert_ptr_equal(page, ram(7));
     frame_put(virt_to_mfn(page));
     assert_null(map_guest_frame(d, GFN(PAGES), false));
 }

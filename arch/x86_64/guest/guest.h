@@ -16,16 +16,19 @@ struct vmcb;
 struct vlapic;
 struct xsave_area;
 struct cpuid_table;
-/* A guest-physical page that v used of late. Good in epoch, and as long as its entry in the p2m stays the
- * same. */
+/* A guest-physical page, of its own domain or another, that v used of late. Good in epoch, and as long as its
+ * entry in the p2m stays the same. */
 struct gfn_cache_entry {
-    uint64_t tag; /* gfn + 1, 0: empty */
+    uint64_t map; /* p2m_serial of the domain; 0: empty */
+    uint64_t gfn;
     uint64_t epoch;
     struct p2m_slot slot;
     char *page;
     bool writable;
+    bool own; /* RAM of the domain's */
 };
-#define GFN_CACHE_SIZE 16
+#define GFN_CACHE_SIZE     8
+#define FOREIGN_CACHE_SIZE 4
 
 /* A page of the guest's linear memory and the way through its page tables that leads there
  * (guest/known_page.h). */
@@ -67,8 +70,8 @@ struct arch_vcpu {
             struct cpu *loaded_on; /* the CPU on which the VMCS is current; NULL: it lies in memory */
             struct cpu *last_cpu;  /* whose host state is in it */
             uint64_t host_rsp;     /* HOST_RSP in it */
-            uint8_t work;                             /* VMX_*: what the next entry has to do first */
-            uint32_t controls;                        /* primary, as in the VMCS */
+            uint8_t work;          /* VMX_*: what the next entry has to do first */
+            uint32_t controls;     /* primary, as in the VMCS */
             uint32_t entry_event, entry_error;        /* for the next entry; 0: none */
             uint64_t exit_rip, exit_rflags, exit_rsp; /* as in the VMCS since the last exit */
             uint64_t cr0, cr4, efer; /* what the guest believes; of CR0 and CR4 the masked bits count */
@@ -110,7 +113,8 @@ struct arch_vcpu {
     uint64_t
         entries; /* into the guest: until the next, what was seen of its page tables counts, as in a TLB */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
-    struct known_page known[KNOWN_PAGES]; /* where hypercall arguments were of late */
+    struct gfn_cache_entry foreign_cache[FOREIGN_CACHE_SIZE]; /* pages of other domains, by grants */
+    struct known_page known[KNOWN_PAGES];                     /* where hypercall arguments were of late */
 };
 
 struct arch_domain {
@@ -121,6 +125,7 @@ struct arch_domain {
     uint64_t p2m_tables;     /* pages in use */
     gfn_t p2m_highest;       /* that was ever mapped */
     gfn_t p2m_last;          /* that was ever to be mapped: behind it there are no tables */
+    uint64_t p2m_serial;     /* from 1; no other map since boot has it */
     gfn_t p2m_kill_next;
     volatile uint64_t tlb_epoch; /* rises when an entry went away; starts at 1 */
 

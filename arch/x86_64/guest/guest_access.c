@@ -26,13 +26,13 @@ static bool writable_type(enum p2m_type type)
 
 /* --- the current vCPU's pages --------------------------------------------------------------------------- */
 
-static __attribute__((noinline)) const struct gfn_cache_entry *gfn_renew(struct vcpu *v, gfn_t gfn,
+static __attribute__((noinline)) const struct gfn_cache_entry *gfn_renew(struct domain *d, gfn_t gfn,
                                                                          struct gfn_cache_entry *entry)
 {
-    struct domain *d = v->domain;
     uint64_t epoch = d->arch->tlb_epoch;
 
-    if (entry->tag == gfn.v + 1 && READ_ONCE(*entry->slot.at) == entry->slot.value && !d->dying) {
+    if (entry->map == d->arch->p2m_serial && entry->gfn == gfn.v &&
+        READ_ONCE(*entry->slot.at) == entry->slot.value && !d->dying) {
         entry->epoch = epoch;
         return entry;
     }
@@ -41,22 +41,34 @@ static __attribute__((noinline)) const struct gfn_cache_entry *gfn_renew(struct 
     if (!readable(found.type))
         return NULL;
     *entry = (struct gfn_cache_entry){
-        .tag = gfn.v + 1,
+        .map = d->arch->p2m_serial,
+        .gfn = gfn.v,
         .epoch = epoch,
         .slot = slot,
         .page = mfn_to_virt(found.mfn),
         .writable = writable_type(found.type),
+        .own = found.type == P2M_RAM || found.type == P2M_RAM_RO,
     };
     return entry;
 }
 
+static inline const struct gfn_cache_entry *find(struct gfn_cache_entry *entry, struct domain *d, gfn_t gfn)
+{
+    const struct arch_domain *a = d->arch;
+
+    if (likely(entry->gfn == gfn.v && entry->map == a->p2m_serial && entry->epoch == a->tlb_epoch))
+        return entry;
+    return gfn_renew(d, gfn, entry);
+}
+
+static inline const struct gfn_cache_entry *find_own(struct vcpu *v, gfn_t gfn)
+{
+    return find(&v->arch->gfn_cache[(gfn.v ^ gfn.v >> 5) % GFN_CACHE_SIZE], v->domain, gfn);
+}
+
 const struct gfn_cache_entry *gfn_find(struct vcpu *v, gfn_t gfn)
 {
-    struct gfn_cache_entry *entry = &v->arch->gfn_cache[(gfn.v ^ gfn.v >> 5) % GFN_CACHE_SIZE];
-
-    if (likely(entry->tag == gfn.v + 1 && entry->epoch == v->domain->arch->tlb_epoch))
-        return entry;
-    return gfn_renew(v, gfn, entry);
+    return find_own(v, gfn);
 }
 
 /* --- through the guest's page tables -------------------------------------------------------------------- */
@@ -130,6 +142,7 @@ static inline char *known_argument(struct vcpu *v, uint64_t address, size_t size
     struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
     uint64_t offset = address & ~PAGE_MASK;
 
+    asm("" : "+r"(k)); /* or the compiler works it out anew at each use */
     if (unlikely(address >> PAGE_SHIFT != k->page || offset + size > PAGE_SIZE || (write && !k->writable)))
         return NULL;
     if (k->entries == v->arch->entries && k->epoch == v->domain->arch->tlb_epoch)
@@ -254,16 +267,28 @@ int copy_to_gpa(struct domain *d, gpa_t to, const void *from, size_t size)
     return copy_physical(d, to, (void *)from, size, true);
 }
 
+static inline void *find_page(struct domain *d, gfn_t gfn, bool writable)
+{
+    struct vcpu *v = current;
+    const struct gfn_cache_entry *entry =
+        d == v->domain
+            ? find_own(v, gfn)
+            : find(&v->arch->foreign_cache[(gfn.v ^ d->arch->p2m_serial) % FOREIGN_CACHE_SIZE], d, gfn);
+
+    return entry && entry->own && entry->writable >= writable ? entry->page : NULL;
+}
+
+void *guest_page(struct domain *d, gfn_t gfn, bool writable)
+{
+    return find_page(d, gfn, writable);
+}
+
 void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
 {
-    void *page = NULL;
-
     guest_access_begin(d);
-    struct p2m_entry entry = p2m_lookup(d, gfn);
-    if (entry.type == P2M_RAM || (entry.type == P2M_RAM_RO && !writable)) {
-        frame_get_held(entry.mfn); /* by the entry, at least until this section ends */
-        page = mfn_to_virt(entry.mfn);
-    }
+    void *page = find_page(d, gfn, writable);
+    if (page)
+        frame_get_held(virt_to_mfn(page)); /* by the entry, at least until this section ends */
     guest_access_end();
     return page;
 }

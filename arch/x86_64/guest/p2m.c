@@ -358,6 +358,8 @@ int p2m_domain_init(struct domain *d)
     struct arch_domain *a = d->arch;
 
     spin_lock_init(&a->p2m_lock, LOCK_P2M);
+    static uint64_t last_serial;
+    a->p2m_serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
     a->tlb_epoch = 1;
     a->p2m_root = page_alloc(0);
     if (!a->p2m_root)

@@ -98,6 +98,8 @@ static inline uint64_t index_nospec(uint32_t checked, uint32_t limit)
 {
     uint64_t index = checked;
     asm volatile("" : "+r"(index)); /* the compiler must not conclude anything from the check */
+    if (__builtin_constant_p(limit) && !(limit & (limit - 1)))
+        return index & (limit - 1);
     return index & (uint64_t)((int64_t)(index - limit) >> 63);
 }
 

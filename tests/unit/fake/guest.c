@@ -82,11 +82,17 @@ int copy_to_gpa(struct domain *d, gpa_t to, const void *from, size_t size)
     return 0;
 }
 
-void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
+void *guest_page(struct domain *d, gfn_t gfn, bool writable)
 {
     struct p2m_entry entry = p2m_lookup(d, gfn);
     bool ok = entry.type == P2M_RAM || (entry.type == P2M_RAM_RO && !writable);
-    return ok && frame_get(entry.mfn, d->id) ? mfn_to_virt(entry.mfn) : NULL;
+    return ok ? mfn_to_virt(entry.mfn) : NULL;
+}
+
+void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable)
+{
+    void *page = guest_page(d, gfn, writable);
+    return page && frame_get(virt_to_mfn(page), d->id) ? page : NULL;
 }
 
 /* --- guest-physical map --------------------------------------------------------------------------------- */

@@ -25,6 +25,9 @@ int copy_to_gpa(struct domain *d, gpa_t to, const void *from, size_t size);
  * it); NULL when it is not RAM that d owns or writable is wanted and not allowed.
  */
 void *map_guest_frame(struct domain *d, gfn_t gfn, bool writable);
+/* The same without a reference, inside a section of d's (guest_access_begin(d), hv/arch/p2m.h), until its
+ * end. Both want a vCPU to be current. */
+void *guest_page(struct domain *d, gfn_t gfn, bool writable);
 
 /* For XEN_GUEST_HANDLE(...) members: the address in it. */
 #define handle_gva(handle) GVA((uint64_t)(uintptr_t)(handle).p)
