@@ -1,9 +1,11 @@
 /*
- * Two-level event channels and the shared pages (pvh/event.h).
+ * Event channels: handlers, the two-level ABI, the shared pages, operations (pvh/event.h). The other ABI is
+ * in event_fifo.c.
  *
  * The pending and mask words are shared with the hypervisor and other CPUs: only atomic operations on them.
  * The table of handlers is written by its owner before the port is unmasked.
  */
+#include <lib/string.h>
 #include <lib/x86.h>
 #include <pvh/event.h>
 #include <pvh/hypercall.h>
@@ -14,7 +16,7 @@
 #include <xen/vcpu.h>
 #include "internal.h"
 
-#define PORTS 1024
+#define SLOTS_PER_PAGE (PAGE_SIZE / sizeof(struct event_slot))
 
 struct shared_info *event_shared_info;
 
@@ -22,10 +24,8 @@ static uint8_t shared_page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 /* For the vCPUs that have none in the shared info page. One each, and none may cross a page. */
 static struct vcpu_info extra_info[SMP_MAX_CPUS - XEN_LEGACY_MAX_VCPUS] __attribute__((aligned(64)));
 static struct vcpu_info *infos[SMP_MAX_CPUS];
-static struct {
-    event_handler handler;
-    void *arg;
-} handlers[PORTS];
+static struct event_slot *slots[EVTCHN_FIFO_NR_CHANNELS / SLOTS_PER_PAGE];
+static const struct event_abi two_level, *abi = &two_level;
 
 /* --- setting up ----------------------------------------------------------------------------------------- */
 
@@ -78,7 +78,91 @@ long event_upcall_vector(unsigned vcpu, unsigned vector)
     return hypercall(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, (uint64_t)&upcall_vector, 0, 0, 0);
 }
 
-/* --- the bits ------------------------------------------------------------------------------------------- */
+/* --- handlers ------------------------------------------------------------------------------------------- */
+
+struct event_slot *event_slot(evtchn_port_t port)
+{
+    struct event_slot *page = port < EVTCHN_FIFO_NR_CHANNELS ? slots[port / SLOTS_PER_PAGE] : NULL;
+    return page ? &page[port % SLOTS_PER_PAGE] : NULL;
+}
+
+static struct event_slot *make_slot(evtchn_port_t port)
+{
+    if (port >= abi->ports || !abi->reach(port))
+        pvh_panic("event port %u is out of reach", port);
+    struct event_slot **page = &slots[port / SLOTS_PER_PAGE];
+    if (!*page) {
+        *page = page_alloc(1);
+        if (!*page)
+            pvh_panic("no memory for the handler of event port %u", port);
+        memset(*page, 0, PAGE_SIZE);
+    }
+    return event_slot(port);
+}
+
+void event_call(evtchn_port_t port)
+{
+    const struct event_slot *slot = event_slot(port);
+    event_clear(port);
+    if (slot && slot->handler)
+        slot->handler(port, slot->arg);
+}
+
+void event_handle(evtchn_port_t port, event_handler handler, void *arg)
+{
+    struct event_slot *slot = make_slot(port);
+    if (!handler)
+        event_mask(port);
+    slot->handler = handler;
+    slot->arg = arg;
+    if (handler)
+        event_unmask(port);
+}
+
+void event_mask(evtchn_port_t port)
+{
+    abi->mask(port);
+}
+
+void event_unmask(evtchn_port_t port)
+{
+    struct evtchn_unmask unmask = {.port = port};
+    if (!event_pending(port)) {
+        abi->clear_mask(port);
+        if (!event_pending(port))
+            return;
+        /* It came in between, perhaps while masked: have the hypervisor look again. */
+        event_mask(port);
+    }
+    hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, (uint64_t)&unmask, 0, 0, 0);
+}
+
+bool event_pending(evtchn_port_t port)
+{
+    return abi->pending(port);
+}
+
+bool event_clear(evtchn_port_t port)
+{
+    return abi->clear(port);
+}
+
+bool event_dispatch(void)
+{
+    /* The flag goes first: what comes after it is cleared sets it again (xen.h, struct vcpu_info). */
+    return __atomic_exchange_n(&event_vcpu_info()->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST) &&
+           abi->dispatch();
+}
+
+long event_use_fifo(void)
+{
+    long result = fifo_init();
+    if (!result)
+        abi = &event_fifo;
+    return result;
+}
+
+/* --- two levels: a bit for each port, and a bit for each word of these ---------------------------------- */
 
 static bool set_bit(xen_ulong_t *words, evtchn_port_t port)
 {
@@ -92,71 +176,57 @@ static bool clear_bit(xen_ulong_t *words, evtchn_port_t port)
     return __atomic_fetch_and(&words[port / 64], ~bit, __ATOMIC_SEQ_CST) & bit;
 }
 
-void event_mask(evtchn_port_t port)
+static bool bits_reach(evtchn_port_t port)
+{
+    (void)port;
+    return true;
+}
+
+static void bits_mask(evtchn_port_t port)
 {
     set_bit(event_shared_info->evtchn_mask, port);
 }
 
-void event_unmask(evtchn_port_t port)
+static void bits_clear_mask(evtchn_port_t port)
 {
-    struct evtchn_unmask unmask = {.port = port};
-    if (!event_pending(port)) {
-        clear_bit(event_shared_info->evtchn_mask, port);
-        if (!event_pending(port))
-            return;
-        /* It came in between, perhaps while masked: have the hypervisor look again. */
-        event_mask(port);
-    }
-    hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, (uint64_t)&unmask, 0, 0, 0);
+    clear_bit(event_shared_info->evtchn_mask, port);
 }
 
-bool event_pending(evtchn_port_t port)
+static bool bits_pending(evtchn_port_t port)
 {
     return __atomic_load_n(&event_shared_info->evtchn_pending[port / 64], __ATOMIC_SEQ_CST) >> port % 64 & 1;
 }
 
-bool event_clear(evtchn_port_t port)
+static bool bits_clear(evtchn_port_t port)
 {
     return clear_bit(event_shared_info->evtchn_pending, port);
-}
-
-void event_handle(evtchn_port_t port, event_handler handler, void *arg)
-{
-    if (port >= PORTS)
-        pvh_panic("event port %u is out of range", port);
-    if (!handler)
-        event_mask(port);
-    handlers[port].handler = handler;
-    handlers[port].arg = arg;
-    if (handler)
-        event_unmask(port);
 }
 
 static bool dispatch_word(unsigned word)
 {
     uint64_t ready = __atomic_load_n(&event_shared_info->evtchn_pending[word], __ATOMIC_SEQ_CST) &
                      ~__atomic_load_n(&event_shared_info->evtchn_mask[word], __ATOMIC_SEQ_CST);
-    for (uint64_t left = ready; left; left &= left - 1) {
-        evtchn_port_t port = word * 64 + (unsigned)__builtin_ctzll(left);
-        event_clear(port);
-        if (port < PORTS && handlers[port].handler)
-            handlers[port].handler(port, handlers[port].arg);
-    }
+    for (uint64_t left = ready; left; left &= left - 1)
+        event_call(word * 64 + (unsigned)__builtin_ctzll(left));
     return ready;
 }
 
-bool event_dispatch(void)
+static bool bits_dispatch(void)
 {
-    struct vcpu_info *info = event_vcpu_info();
+    uint64_t words = __atomic_exchange_n(&event_vcpu_info()->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
     bool any = false;
-    /* The flag goes first: what comes after it is cleared sets it again (xen.h, struct vcpu_info). */
-    if (!__atomic_exchange_n(&info->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST))
-        return false;
-    uint64_t words = __atomic_exchange_n(&info->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
     for (; words; words &= words - 1)
         any |= dispatch_word((unsigned)__builtin_ctzll(words));
     return any;
 }
+
+static const struct event_abi two_level = {.ports = 64 * 64,
+                                           .reach = bits_reach,
+                                           .mask = bits_mask,
+                                           .clear_mask = bits_clear_mask,
+                                           .pending = bits_pending,
+                                           .clear = bits_clear,
+                                           .dispatch = bits_dispatch};
 
 /* --- operations ----------------------------------------------------------------------------------------- */
 
