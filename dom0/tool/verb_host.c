@@ -5,6 +5,7 @@
 #include <lib/string.h>
 #include <xen/version.h>
 
+#include "overhead.h"
 #include "verbs.h"
 #include "xen.h"
 
@@ -147,15 +148,36 @@ static bool show_hypervisor(const char *wanted, struct why *why)
     return true;
 }
 
+/* What domains cost, beside what is theirs. */
+static bool show_overhead(const char *wanted, struct why *why)
+{
+    struct overhead o;
+    const unsigned kib = PAGE_SHIFT - 10;
+    if (!overhead_read(&o))
+        return fail(why, "the hypervisor does not describe the machine");
+    unsigned long long each = o.domains ? (o.overhead_pages << PAGE_SHIFT) / o.domains : 0;
+    field(wanted, "domains", "%u", o.domains);
+    field(wanted, "domain_memory", "%llu KiB", (unsigned long long)(o.domain_pages << kib));
+    field(wanted, "hypervisor_memory", "%llu KiB", (unsigned long long)(o.used_pages << kib));
+    field(wanted, "domain_overhead", "%llu bytes for each, %llu KiB for all", each,
+          (unsigned long long)(o.overhead_pages << kib));
+    field(wanted, "grant_tables", "%llu KiB of these", (unsigned long long)(o.grant_pages << kib));
+    return true;
+}
+
 int verb_info(int argc, char **argv)
 {
-    int status, operands = take_options(argc, argv, NULL, 0, 0, 1, &status);
+    bool verbose = false;
+    const struct option options[] = {
+        {'v', "verbose", &verbose, "also what the hypervisor spends on domains"}};
+    int status, operands = take_options(argc, argv, options, 1, 0, 1, &status);
     struct why why;
     if (operands < 0)
         return status;
     const char *wanted = operands ? argv[1] : NULL;
     field_shown = false;
-    if (!show_machine(wanted, &why) || !show_hypervisor(wanted, &why))
+    if (!show_machine(wanted, &why) || !show_hypervisor(wanted, &why) ||
+        (verbose && !show_overhead(wanted, &why)))
         return verb_failed("info", &why);
     if (field_shown)
         return DONE;

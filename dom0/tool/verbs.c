@@ -4,6 +4,7 @@
 
 #include "domain.h"
 #include "nodes.h"
+#include "overhead.h"
 #include "verbs.h"
 
 const struct tool_verb tool_verbs[] = {
@@ -23,7 +24,7 @@ const struct tool_verb tool_verbs[] = {
     {"dmesg", "[-c]", "show the hypervisor's messages", verb_dmesg, false, false},
     {"domid", "NAME", "show the id of a domain", verb_domid, true, false},
     {"domname", "ID", "show the name of a domain", verb_domname, false, false},
-    {"info", "[FIELD]", "show the machine and the hypervisor", verb_info, false, false},
+    {"info", "[-v] [FIELD]", "show the machine and the hypervisor", verb_info, false, false},
     {"list", "[-l] [-v] [DOMAIN]", "list all domains or one", verb_list, true, false},
     {"mem-max", "DOMAIN SIZE", "set how much memory a domain may have", verb_mem_max, true, false},
     {"mem-set", "[-w] DOMAIN SIZE", "have a domain take or give up memory", verb_mem_set, true, false},
@@ -62,6 +63,7 @@ const size_t tool_verb_count = sizeof tool_verbs / sizeof tool_verbs[0];
 void tool_init(void)
 {
     nodes_make_own();
+    overhead_init();
 }
 
 static const struct tool_verb *verb_find(const char *name)

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from machine import ROOT, Machine, built, guest_config, make_archive
+from test_scale import archive as many_archive, live_and_die
 
 IMAGE = ROOT + "/build/cache/rootfs/disk.img"
 CACHE = ROOT + "/build/cache/"
@@ -99,3 +100,8 @@ def test_bochs(tmp_path):
         machine.boot()
         assert machine.run("ramdisk-create r0 16") == ""
         small_guests(machine)
+
+
+def test_many_small_domains(tmp_path):
+    with Machine(modules=[built("dom0"), many_archive(tmp_path, 500)], mem=4096) as machine:
+        live_and_die(machine.boot(), 500)
