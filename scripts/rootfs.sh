@@ -63,6 +63,8 @@ configure() {
     echo 'LABEL=root / ext4 defaults 0 0' > "$root/etc/fstab" # mounting replays the journal, which is enough
     printf '[Match]\nType=ether\n[Network]\nDHCP=yes\n[DHCPv4]\nClientIdentifier=mac\n' > "$root/etc/systemd/network/80-dhcp.network"
     printf '# The name server of the network that QEMU and Bochs offer\nnameserver 10.0.2.3\n' > "$root/etc/resolv.conf"
+    mkdir -p "$root/etc/systemd/system.conf.d" # an emulated processor beside busy ones may be this slow
+    printf '[Manager]\nDefaultTimeoutStartSec=10min\nDefaultDeviceTimeoutSec=10min\n' > "$root/etc/systemd/system.conf.d/patience.conf"
     : > "$root/etc/machine-id" # each copy finds its own
     chroot "$root" passwd -q -d root
     printf 'deb %s %s main\n' "$mirror" "$suite" > "$root/etc/apt/sources.list"

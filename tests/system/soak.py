@@ -52,11 +52,14 @@ def test_debian(disk, nic, tmp_path):
         port = probe.getsockname()[1]
     with Machine("amd", [built("dom0"), archive], options=options) as machine:
         machine.boot()
-        start(machine, "fio")
+        for name in ("iperf", "fio"):
+            start(machine, name)
+            to_dom0(machine)
+        machine.type("console fio")
         machine.send("fio --name=soak --filename=/root/fio --size=48M --rw=randrw --bsrange=4k-64k --ioengine=libaio --direct=1"
                      f" --iodepth=8 --verify=crc32c --verify_fatal=1 --time_based --runtime={SECONDS} > fio.log; echo status $?\r")
         to_dom0(machine)
-        start(machine, "iperf")
+        machine.type("console iperf")
         with subprocess.Popen(["iperf3", "-s", "-p", str(port)], stdout=subprocess.DEVNULL) as server:
             for direction in ("", " -R"):
                 machine.type(f"iperf3 -c 10.0.2.2 -p {port} -t {SECONDS // 2}{direction}; echo status $?")
