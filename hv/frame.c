@@ -10,9 +10,13 @@
  * that was scrubbed stays clean until the p2m says that somebody may have written to it (frames_dirty);
  * frames of the hypervisor and of the domain that drives devices are never clean.
  *
- * Locking: LOCK_FRAME around the lists and the free count. A frame that left the lists belongs to whoever
- * took it. The owner of a frame in use does not change; whoever is not sure that it is in use takes a
- * reference by compare-and-swap of frame->word.
+ * What domains gave back is scrubbed by CPUs that have nothing else to do, frame by frame and without leaving
+ * its list: until then it is as free as any, and scrubbed when it is taken. What nobody had since boot waits
+ * for that.
+ *
+ * Locking: LOCK_FRAME around the lists, the free count and the range to scrub. A frame that left the lists
+ * belongs to whoever took it. The owner of a frame in use does not change; whoever is not sure that it is in
+ * use takes a reference by compare-and-swap of frame->word.
  */
 #include <hv/boot_info.h>
 #include <hv/domain.h>
@@ -23,8 +27,9 @@
 #include <lib/string.h>
 #include <xen/errno.h>
 
-#define MAX_ORDER 18u
-#define LOW_LIMIT (1ull << (32 - PAGE_SHIFT))
+#define MAX_ORDER  18u
+#define SCRUB_SCAN 256u /* descriptors looked at in one step */
+#define LOW_LIMIT  (1ull << (32 - PAGE_SHIFT))
 
 enum zone { ZONE_LOW, ZONE_HIGH, ZONES };
 
@@ -36,7 +41,8 @@ static uint32_t free_head[ZONES][MAX_ORDER + 1];
 static uint64_t free_count;
 static uint64_t claimed_count; /* sum of all claimed_pages of domains: free frames that others leave alone */
 static uint64_t ram_count;     /* all RAM that firmware reported */
-static uint64_t domains_count; /* counted in some domain's total_pages; atomic */
+static uint64_t scrub_next, scrub_end; /* between them lies all that domains gave back and nobody scrubbed */
+static uint64_t domains_count;         /* counted in some domain's total_pages; atomic */
 
 static enum zone zone_of(uint64_t mfn)
 {
@@ -85,6 +91,13 @@ static void give_back_locked(uint64_t mfn, unsigned order)
         mfn &= ~(1ull << order);
     }
     push_locked(mfn, order);
+}
+
+/* What a domain had is to be scrubbed some time. */
+static void note_to_scrub_locked(uint64_t mfn, uint64_t end)
+{
+    scrub_next = scrub_next < scrub_end ? MIN(scrub_next, mfn) : mfn;
+    scrub_end = MAX(scrub_end, end);
 }
 
 /* Frees any run of frames as the largest aligned blocks that make it up. */
@@ -362,7 +375,10 @@ static __attribute__((noinline)) void release(mfn_t mfn)
     domid_t owner = f->owner;
 
     f->flags &= (uint8_t)~FRAME_UNCOUNTED;
-    give_back(mfn.v, 0);
+    spin_lock(&lock);
+    note_to_scrub_locked(mfn.v, mfn.v + 1);
+    give_back_locked(mfn.v, 0);
+    spin_unlock(&lock);
     if (counted)
         uncount_pages(domain_find(owner), 1);
 }
@@ -379,12 +395,15 @@ void frame_put(mfn_t mfn)
 /* Frames that nobody has a reference to any more; returns how many. */
 static uint64_t give_back_run(const struct frame *f, const struct frame *end)
 {
-    if (f == end)
+    uint64_t first = (uint64_t)(f - frame_table), count = (uint64_t)(end - f);
+
+    if (!count)
         return 0;
     spin_lock(&lock);
-    give_back_range_locked((uint64_t)(f - frame_table), (uint64_t)(end - frame_table));
+    note_to_scrub_locked(first, first + count);
+    give_back_range_locked(first, first + count);
     spin_unlock(&lock);
-    return (uint64_t)(end - f);
+    return count;
 }
 
 void frames_put(mfn_t first, uint64_t count)
@@ -430,6 +449,45 @@ domid_t frame_owner(mfn_t mfn)
 
     struct frame f = {.word = __atomic_load_n(&frame_table[mfn.v].word, __ATOMIC_RELAXED)};
     return f.refs ? f.owner : DOMID_INVALID;
+}
+
+/* --- while nothing else is to be done ------------------------------------------------------------------- */
+
+/* A free frame, last had by somebody. Where devices may write late, it is scrubbed as late as can be. */
+static bool to_scrub(const struct frame *f)
+{
+    return !(f->flags & FRAME_CLEAN) && f->owner != DOMID_INVALID && f->owner != dom0->id;
+}
+
+/* Nobody can take the frame while the lock is held. */
+static void scrub_step_locked(void)
+{
+    uint64_t stop = MIN(scrub_end, scrub_next + SCRUB_SCAN);
+
+    while (scrub_next < stop) {
+        const struct frame *f = &frame_table[scrub_next];
+        uint64_t block = f->refs || !(f->flags & FRAME_RAM) ? 0 : free_block_locked(scrub_next);
+        uint64_t block_end = block ? MIN(block + (1ull << frame_table[block].order), stop) : 0;
+        while (scrub_next < block_end && !to_scrub(&frame_table[scrub_next]))
+            scrub_next++;
+        if (scrub_next < block_end) {
+            memset(mfn_to_virt(MFN(scrub_next)), 0, PAGE_SIZE);
+            frame_table[scrub_next++].flags |= FRAME_CLEAN;
+            return;
+        }
+        scrub_next += !block;
+    }
+}
+
+bool frames_scrub(void)
+{
+    if (__atomic_load_n(&scrub_next, __ATOMIC_RELAXED) >= __atomic_load_n(&scrub_end, __ATOMIC_RELAXED) ||
+        !spin_trylock(&lock))
+        return false;
+    scrub_step_locked();
+    bool more = scrub_next < scrub_end;
+    spin_unlock(&lock);
+    return more;
 }
 
 /* --- for the hypervisor --------------------------------------------------------------------------------- */

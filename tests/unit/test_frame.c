@@ -255,6 +255,75 @@ static void test_clean(void **state)
     frame_put(MFN(9001));
 }
 
+static unsigned scrub_all(void)
+{
+    unsigned steps = 0;
+    while (frames_scrub())
+        steps++;
+    return steps;
+}
+
+static bool free_and_clean(mfn_t mfn)
+{
+    return frame_table[mfn.v].refs == 0 && frames_clean(mfn, 1);
+}
+
+/* CPUs without work scrub what domains gave back, and nothing else; it is free all the time. */
+static void test_scrub_while_idle(void **state)
+{
+    (void)state;
+    scrub_all();
+    uint64_t free = frames_free();
+    mfn_t block = frame_alloc(d, 9, ALLOC_ANY), kept = mfn_plus(block, 200),
+          single = frame_alloc(d, 0, ALLOC_ANY);
+    mfn_t devices = frame_alloc(dom0, 0, ALLOC_ANY);
+    for (unsigned i = 0; i < 512; i++)
+        write_to(mfn_plus(block, i), "secret");
+    write_to(single, "secret");
+    strcpy(mfn_to_virt(devices), "late");
+    assert_false(frames_scrub());
+    frame_get_held(kept);
+    frames_put(block, 512);
+    frame_put(single);
+    frame_put(devices);
+    assert_int_equal(frames_free(), free - 1);
+    assert_true(frames_scrub()); /* one at a time, from the first on */
+    assert_true(free_and_clean(MIN(block.v, single.v) == block.v ? block : single));
+    assert_false(free_and_clean(mfn_plus(block, 511)));
+    assert_int_equal(frames_free(), free - 1);
+    assert_in_range(scrub_all(), 511, 2000); /* some of it was the hypervisor's */
+    for (unsigned i = 0; i < 512; i++)
+        assert_int_equal(free_and_clean(mfn_plus(block, i)), i != 200);
+    assert_true(free_and_clean(single));
+    assert_string_equal((char *)mfn_to_virt(kept), "secret");
+    assert_string_equal((char *)mfn_to_virt(block), "");
+    assert_false(free_and_clean(devices));
+    assert_string_equal((char *)mfn_to_virt(devices), "late");
+    assert_int_equal(frame_table[FAKE_FRAMES - 1].flags & FRAME_CLEAN, 0); /* what nobody ever had */
+    frame_put(kept);
+    assert_int_equal(frames_free(), free);
+    scrub_all();
+    assert_true(free_and_clean(kept));
+    assert_true(frame_alloc_at(d, block, 512)); /* and together again */
+    frames_put(block, 512);
+}
+
+/* Nothing is scrubbed that is on its way out of the lists, or into them. */
+static void test_scrub_leaves_what_is_taken(void **state)
+{
+    (void)state;
+    mfn_t mfn = frame_alloc(d, 0, ALLOC_ANY);
+    write_to(mfn, "secret");
+    frame_put(mfn);
+    mfn_t again = frame_alloc(d, 0, ALLOC_NO_SCRUB);
+    assert_int_equal(again.v, mfn.v);
+    frame_table[mfn.v].refs = 0; /* another CPU took it off the list, and has not said so yet */
+    scrub_all();
+    assert_string_equal((char *)mfn_to_virt(mfn), "secret");
+    frame_table[mfn.v].refs = 1;
+    frame_put(mfn);
+}
+
 /* A debug build looks whether what is said to be clean is. */
 static void test_clean_is_checked(void **state)
 {
@@ -343,6 +412,7 @@ static void *race(void *cpu)
     for (unsigned i = 0; i < 20000; i++) {
         assert_true(frame_get(contended, d->id));
         mfn_t mfn = frame_alloc(d, i % 3, ALLOC_NO_SCRUB);
+        frames_scrub();
         assert_true(mfn_valid_value(mfn));
         for (unsigned j = 0; j < 1u << i % 3; j++)
             frame_put(mfn_plus(mfn, j));
@@ -389,6 +459,8 @@ int main(void)
         cmocka_unit_test(test_scrub_reused_id),
         cmocka_unit_test(test_put_run),
         cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_scrub_while_idle),
+        cmocka_unit_test(test_scrub_leaves_what_is_taken),
         cmocka_unit_test(test_clean_is_checked),
         cmocka_unit_test(test_frames_keep_domain),
         cmocka_unit_test(test_shared_pages),

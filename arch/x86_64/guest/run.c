@@ -5,6 +5,7 @@
  * Locking: none. Everything here is done by the CPU on which the vCPU is current.
  */
 #include <hv/arch/vcpu.h>
+#include <hv/frame.h>
 #include <hv/panic.h>
 #include <x86/apic.h>
 #include <x86/asm.h>
@@ -44,6 +45,8 @@ void arch_vcpu_run(struct vcpu *v)
     struct cpu *cpu = this_cpu();
     if (!vcpu_is_idle(v))
         vendor->run(v);
+    else if (frames_scrub())
+        interrupts_window();
     else if (!READ_ONCE(cpu->pending))
         wait_for_interrupt();
 }
