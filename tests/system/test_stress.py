@@ -66,7 +66,7 @@ def some_command(choose, verbs):
     gentle = choose.random() < 0.4
     command = choose.choice([c for c in (GENTLE if gentle else ROUGH) if c.split()[0] in verbs])
     cpus = choose.choice(["all", "0", "1-2", "3", "0,2", "^0"])
-    return command.format(choose.choice(STAYS + GOES if gentle else GOES), cpus=cpus, weight=choose.choice([1, 64, 256, 65535]),
+    return command.format(choose.choice(STAYS + GOES if gentle else GOES), cpus=cpus, weight=choose.choice([128, 256, 512]),
                           more=choose.randrange(40, 60), less=choose.randrange(8, 30))
 
 
@@ -116,11 +116,8 @@ def test_shell(tmp_path):
         done, end = 0, time.monotonic() + SECONDS
         while time.monotonic() < end:
             command = some_command(choose, verbs)
-            try:
-                machine.run(command, timeout=60)
-            except AssertionError:
-                print(f"after {done} commands: {command}")
-                raise
+            print(command)
+            machine.run(command, timeout=60)
             done += 1
         print(f"{done} commands")
         only_stay(machine)
