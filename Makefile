@@ -206,7 +206,7 @@ unit: setup $(UNIT) $(FUZZ) ## the unit tests only
 	@$(PYTEST) tests/unit tests/fuzz
 test: setup all debug $(UNIT) $(FUZZ) $(B)/archive.cpio ## all tests
 	@$(PYTEST) -n 2 --dist loadgroup tests
-bench: setup all $(B)/bench/ops $(B)/bench/io ## count instructions, side by side with Debian's Xen
+bench: setup all $(addprefix $(B)/bench/,ops pair io) ## count instructions, side by side with Debian's Xen
 	@scripts/bench.py --build $(B) --cache $(CACHE) $(BENCH)
 bench-profile: setup all $(B)/bench/ops ## show which functions the instructions of OP=event_pending go to
 	@scripts/bench_profile.py --build $(B) $(if $(OP),$(OP),event_pending) $(BENCH)

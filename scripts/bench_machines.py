@@ -14,11 +14,12 @@ SYSTEMS = ("hospes", "xen")
 WORDS = "com1=115200,8n1 console=com1 dom0_mem=128M"
 XEN_WORDS = WORDS + " dom0=pvh noreboot"
 BOCHS_XEN_WORDS = XEN_WORDS + " iommu=off dom0-iommu=none"
-# Machine: its title and arguments of run.py.
+# Machine: its title and arguments of run.py. With two processors the guest is tests/bench/pair.c.
 MACHINES = {
     "svm": ("QEMU, AMD SVM", ["--icount", "--once"]),
     "vmx": ("Bochs, Intel VMX", ["--vendor", "intel"]),
     "bochs-svm": ("Bochs, AMD SVM", ["--vendor", "intel", "--cpu", "ryzen"]),
+    "svm2": ("QEMU, AMD SVM, two processors", ["--icount", "--once", "--smp", "2"]),
     "io": ("QEMU, AMD SVM, a guest's devices", ["--icount", "--once"]),
 }
 TITLES = {machine: title for machine, (title, _) in MACHINES.items()}
@@ -62,7 +63,7 @@ def read_figures(said):
 class Bench:
     def __init__(self, build, cache):
         self.build, self.cache = build, cache
-        self.ops, self.io = f"{build}/bench/ops", f"{build}/bench/io"
+        self.ops, self.pair, self.io = (f"{build}/bench/{guest}" for guest in ("ops", "pair", "io"))
         self.environment = {**os.environ, "CACHE": f"{cache}/xen"}
         xen = self.output([f"{HERE}/peer-xen.sh", "--fetch"]).strip()
         self.images = {"hospes": f"{build}/hospes", "xen": xen}
@@ -97,22 +98,29 @@ class Bench:
     def run(self, system, machine):
         """Figures of one run."""
         with tempfile.TemporaryDirectory(prefix="hospes-bench-") as work:
-            return self.run_io(system, work) if machine == "io" else self.run_ops(system, machine, work)
+            if machine == "io":
+                return self.run_io(system, work)
+            if machine == "svm2":
+                return self.run_first(system, machine, self.pair, work)
+            return self.add_sizes(system, machine, self.run_first(system, machine, self.ops, work))
 
     # --- the guest is the first domain ----------------------------------------------------------------------
 
-    def run_ops(self, system, machine, work):
-        environment = {"DOM0": self.ops, "ARCHIVE": "", "MEM": str(MEMORY), "DOM0_MEM": "128M"}
+    def run_first(self, system, machine, guest, work):
+        environment = {"DOM0": guest, "ARCHIVE": "", "MEM": str(MEMORY), "DOM0_MEM": "128M"}
         if "--vendor" in MACHINES[machine][1]:
             line = {"hospes": WORDS, "xen": BOCHS_XEN_WORDS}[system]
-            subprocess.run([f"{HERE}/iso.sh", f"{work}/iso", line, self.images[system], self.ops], check=True,
+            subprocess.run([f"{HERE}/iso.sh", f"{work}/iso", line, self.images[system], guest], check=True,
                            env={**os.environ, "MULTIBOOT": {"hospes": "2", "xen": "1"}[system]})
             command = self.run_py(machine) + ["--boot", "iso", "--iso", f"{work}/iso"]
         elif system == "hospes":
-            command = self.run_py(machine) + ["--dom0", self.ops, "--archive", "none"]
+            command = self.run_py(machine) + ["--dom0", guest, "--archive", "none"]
         else:
-            command = [f"{HERE}/peer-xen.sh", "-icount", "shift=0,sleep=off", "-cpu", self.processor, "-no-reboot"]
-        figures = read_figures(self.read(command, environment))
+            command = [f"{HERE}/peer-xen.sh", "-icount", "shift=0,sleep=off", "-cpu", self.processor, "-no-reboot",
+                       "-smp", "2" if machine == "svm2" else "1"]
+        return read_figures(self.read(command, environment))
+
+    def add_sizes(self, system, machine, figures):
         if machine != "svm":  # GRUB's menu waits on the way, and Xen starts the guest's count anew
             del figures["power_on_to_dom0"]
         theirs = figures.pop("pages_of_domains_and_free")["count"] << 2

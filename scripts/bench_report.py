@@ -128,7 +128,8 @@ Beside Hospes' figure stand the exits that one operation takes, by the hyperviso
 Debian's Xen has none. Where instructions go, function by function, shows `make bench-profile OP=cpuid` (names: `tests/bench/ops.c`).
 
 The guest (`tests/bench/ops.c`) is the first domain on both systems, in the same emulator; Xen is Debian's package, with its default
-options. The other domain that events go to and come back from polls for them, as the guest does (`tests/bench/common/pong.asm`).
+options. The other domain that events go to and come back from polls for them, as the guest does (`tests/bench/common/pong.asm`). With two
+processors (`tests/bench/pair.c`) the other domain, or the guest's other vCPU, is on the other one, and who waits sleeps.
 
 For devices, the guest (`tests/bench/io.c`) is beside dom0, which on Xen is Debian's PV kernel with blkback, netback, a
 bridge and Debian's tools; the goal is half of Xen's figure. The disk answers at once. One card leads nowhere; what comes in through

@@ -20,7 +20,6 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
-#define ROUNDS           200u
 #define MSR_APIC_BASE    0x1bu
 #define PORT_PCI_ADDRESS 0xcf8
 
@@ -28,19 +27,7 @@ static uint8_t *page, *other_page, *window;
 static domid_t granter; /* a domain whose page number 1 is open to us by */
 #define GRANTED 20u     /* this reference */
 
-static long failed; /* what an operation gave that did not do what is measured */
-
-static void must(long result)
-{
-    if (result < 0)
-        failed = result;
-}
-
 /* --- the operations; what has to be undone or got ready is done outside of the measured time ------------ */
-
-static void nothing(void)
-{
-}
 
 static void version(void)
 {
@@ -221,26 +208,7 @@ static void domain_create_destroy(void)
     must(domid < 0 ? domid : domain_destroy((domid_t)domid));
 }
 
-static evtchn_port_t partner;
-
-/* Polled for, not interrupted by: the way there and back is all that is measured. */
-static void event_there_and_back(void)
-{
-    struct sched_poll poll = {.nr_ports = 1};
-    set_xen_guest_handle(poll.ports, &partner);
-    event_send(partner);
-    must(hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&poll, 0, 0, 0));
-    if (!event_clear(partner))
-        failed = -1;
-}
-
 /* --- setting up ----------------------------------------------------------------------------------------- */
-
-static void expect(const char *what, long result)
-{
-    if (result < 0)
-        pvh_panic("bench: %s: error %ld", what, result);
-}
 
 /* A domain that grants us a page: its grant table is filled in through a mapping of our own. */
 static void prepare_grants(void)
@@ -279,54 +247,7 @@ static void prepare(void)
     event_mask(peer);
     interrupt_set(TRAP_EVENT, take_event);
     prepare_grants();
-    port = partner_start();
-    expect("a domain that answers", port);
-    partner = (evtchn_port_t)port;
-    event_mask(partner);
-}
-
-struct operation {
-    const char *name;
-    void (*operation)(void), (*before)(void), (*after)(void);
-    unsigned rounds; /* 0: ROUNDS */
-};
-
-/* The two readings of the clock are also what scripts/bench_profile.py looks for. */
-static __attribute__((noipa)) uint64_t measure(const struct operation *o)
-{
-    uint64_t least = ~0ull;
-    for (unsigned i = 0; i < (o->rounds ? o->rounds : ROUNDS); i++) {
-        if (o->before)
-            o->before();
-        uint64_t start = rdtsc_ordered();
-        o->operation();
-        uint64_t ticks = rdtsc_ordered() - start;
-        least = ticks < least ? ticks : least;
-        if (o->after)
-            o->after();
-    }
-    return least;
-}
-
-/* How many exits one takes: -1 where that is not known. */
-static long measure_exits(const struct operation *o)
-{
-    long least = -1;
-    uint32_t start, end;
-    if (!exits_read(&start))
-        return -1;
-    for (unsigned i = 0; i < (o->rounds ? 1 : 5); i++) {
-        if (o->before)
-            o->before();
-        exits_read(&start);
-        o->operation();
-        exits_read(&end);
-        long exits = (uint32_t)(end - start - EXITS_OF_READING);
-        least = least < 0 || exits < least ? exits : least;
-        if (o->after)
-            o->after();
-    }
-    return least;
+    expect("a domain that answers", partner_start());
 }
 
 /* --- a timer's interrupt, from the moment it is due to the handler -------------------------------------- */
@@ -384,7 +305,7 @@ static const struct operation operations[] = {
     {.name = "event_masked", .operation = event, .before = event_mask_peer},
     {.name = "event_pending", .operation = event, .before = event_pend_peer},
     {.name = "event_delivered", .operation = event_to_handler, .before = event_open_peer},
-    {.name = "event_there_and_back", .operation = event_there_and_back},
+    {.name = "event_there_and_back", .operation = partner_call},
     {.name = "grant_map", .operation = grant_map, .after = grant_unmap},
     {.name = "grant_unmap", .operation = grant_unmap, .before = grant_map},
     {.name = "grant_pin_unpin", .operation = grant_pin_unpin},
@@ -395,18 +316,6 @@ static const struct operation operations[] = {
     {.name = "add_to_physmap", .operation = add_to_physmap, .after = shared_info_home},
     {.name = "domain_create_destroy", .operation = domain_create_destroy, .rounds = 5},
 };
-
-/* exits: -1 leaves them out. */
-static void report(const char *name, uint64_t ticks, long exits)
-{
-    if (failed)
-        pvh_printf("BENCH %s failed %ld\n", name, failed);
-    else if (exits < 0)
-        pvh_printf("BENCH %s %lu\n", name, ticks);
-    else
-        pvh_printf("BENCH %s %lu exits=%ld\n", name, ticks, exits);
-    failed = 0;
-}
 
 /* What of the machine's memory is neither free nor a domain's. */
 static void report_memory(void)
@@ -423,13 +332,14 @@ static void report_memory(void)
 /* With loop=NAME on the command line: for ever that operation, under a profiler's eyes
  * (scripts/bench_profile.py), which is told first what it should take, and how much more the measuring does.
  */
-static void loop(uint64_t floor)
+static void loop(void)
 {
     char name[32];
     if (!pvh_option("loop", name, sizeof name))
         return;
     for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
         if (!strcmp(name, operations[i].name)) {
+            uint64_t floor = measure(&measure_nothing);
             report("floor", floor, -1);
             report("loop", measure(&operations[i]) - floor, -1);
             for (;;)
@@ -442,14 +352,11 @@ static void loop(uint64_t floor)
 int main(void)
 {
     uint64_t started = rdtsc();
-    static const struct operation empty = {.operation = nothing};
     pvh_printf("BENCH power_on_to_dom0 %lu\n", started);
     report_memory();
     prepare();
-    uint64_t floor = measure(&empty);
-    loop(floor);
-    for (unsigned i = 0; i < ARRAY_SIZE(operations); i++)
-        report(operations[i].name, measure(&operations[i]) - floor, measure_exits(&operations[i]));
+    loop();
+    measure_all(operations, ARRAY_SIZE(operations));
     long port = event_bind_virq(VIRQ_TIMER, 0);
     expect("VIRQ_TIMER", port);
     event_handle((evtchn_port_t)port, on_timer, NULL);

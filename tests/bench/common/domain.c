@@ -58,3 +58,15 @@ long domain_destroy(domid_t domid)
     static struct xen_domctl op;
     return control(&op, XEN_DOMCTL_destroydomain, domid);
 }
+
+long pin(domid_t domid, unsigned vcpu, unsigned cpu)
+{
+    static struct xen_domctl op;
+    static uint8_t map[8];
+    for (unsigned i = 0; i < sizeof map; i++)
+        map[i] = cpu / 8 == i ? (uint8_t)(1u << cpu % 8) : 0;
+    op = (struct xen_domctl){.u.vcpuaffinity = {.vcpu = vcpu, .flags = XEN_VCPUAFFINITY_HARD}};
+    op.u.vcpuaffinity.cpumap_hard.nr_bits = 8 * sizeof map;
+    set_xen_guest_handle(op.u.vcpuaffinity.cpumap_hard.bitmap, map);
+    return control(&op, XEN_DOMCTL_setvcpuaffinity, domid);
+}

@@ -131,22 +131,50 @@ static long set_context(domid_t domid, evtchn_port_t port)
     return control(&op, XEN_DOMCTL_sethvmcontext, domid);
 }
 
+static evtchn_port_t port; /* ours */
+
+static long connect(domid_t domid, evtchn_port_t *theirs)
+{
+    long rc = event_alloc_unbound(domid, 0);
+    *theirs = (evtchn_port_t)rc;
+    rc = rc < 0 ? rc : event_bind_interdomain(domid, *theirs);
+    port = (evtchn_port_t)rc;
+    if (rc >= 0) { /* what binding it left pending is no answer */
+        event_mask(port);
+        event_clear(port);
+    }
+    return rc;
+}
+
+static long set_memory(domid_t domid, evtchn_port_t theirs)
+{
+    uint8_t *window = (uint8_t *)memory_reserve_space((PAGES_END - WORK) * PAGE_SIZE);
+    struct xen_add_to_physmap add = {.domid = domid, .space = XENMAPSPACE_shared_info, .gpfn = SHARED_INFO};
+    long rc = window ? map_foreign(domid, window) : -1;
+    if (rc < 0)
+        return rc;
+    fill_memory(window, theirs);
+    return hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0);
+}
+
 long partner_start(void)
 {
     static struct xen_domctl op;
-    long domid = domain_create(1), port = domid < 0 ? domid : event_alloc_unbound((domid_t)domid, 0);
-    if (port < 0)
-        return port;
-    long ours = event_bind_interdomain((domid_t)domid, (evtchn_port_t)port);
-    uint8_t *window = (uint8_t *)memory_reserve_space((PAGES_END - WORK) * PAGE_SIZE);
-    struct xen_add_to_physmap add = {
-        .domid = (domid_t)domid, .space = XENMAPSPACE_shared_info, .gpfn = SHARED_INFO};
-    long rc = ours < 0 ? ours : map_foreign((domid_t)domid, window);
-    if (rc >= 0) {
-        fill_memory(window, (evtchn_port_t)port);
-        rc = hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, (uint64_t)&add, 0, 0, 0);
-    }
-    rc = rc < 0 ? rc : set_context((domid_t)domid, (evtchn_port_t)port);
-    rc = rc < 0 ? rc : control(&op, XEN_DOMCTL_unpausedomain, (domid_t)domid);
-    return rc < 0 ? rc : ours;
+    evtchn_port_t theirs = 0;
+    long created = domain_create(1);
+    domid_t domid = (domid_t)created;
+    long rc = created < 0 ? created : connect(domid, &theirs);
+    rc = rc < 0 ? rc : set_memory(domid, theirs);
+    rc = rc < 0 ? rc : set_context(domid, theirs);
+    rc = rc < 0 ? rc : control(&op, XEN_DOMCTL_unpausedomain, domid);
+    return rc < 0 ? rc : created;
+}
+
+void partner_call(void)
+{
+    struct sched_poll poll = {.nr_ports = 1};
+    set_xen_guest_handle(poll.ports, &port);
+    event_send(port);
+    must(hypercall(__HYPERVISOR_sched_op, SCHEDOP_poll, (uint64_t)&poll, 0, 0, 0));
+    must(event_clear(port) ? 0 : -1);
 }
