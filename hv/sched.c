@@ -68,8 +68,9 @@ struct cpu *sched_lock_vcpu(const struct vcpu *v)
     }
 }
 
-static void insert_locked(struct run_queue *rq, struct vcpu *v)
+void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
 {
+    struct run_queue *rq = &cpu->run_queue;
     /* From the tail: whoever has just run belongs there. */
     struct list *after = rq->ready.prev;
     for (; after != &rq->ready; after = after->prev) {
@@ -78,13 +79,8 @@ static void insert_locked(struct run_queue *rq, struct vcpu *v)
             break;
     }
     list_add_head(after, &v->ready_link);
-}
-
-void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v)
-{
-    insert_locked(&cpu->run_queue, v);
     v->queued = true;
-    if (!cpu->run_queue.count++)
+    if (!rq->count++)
         __atomic_fetch_or(&waiting_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }
 
@@ -310,6 +306,12 @@ void sched_softirq(void)
         sched_steal(cpu);
 }
 
+/* s, which is not urgent, belongs ahead of one that is queued. */
+static bool goes_before(const struct vcpu *s, const struct vcpu *queued)
+{
+    return !queued->urgent && before(s->vtime, queued->vtime);
+}
+
 /* Those of v's domain that wait here each get the vtime of the one before them, the first one v's, and v the
  * last one's: v is behind all of them, and the domain as a whole where it was. */
 static void rotate_siblings_locked(struct run_queue *rq, struct vcpu *v)
@@ -327,10 +329,13 @@ static void rotate_siblings_locked(struct run_queue *rq, struct vcpu *v)
         list_remove(item);
         list_add_tail(&siblings, item);
     }
-    while (!list_empty(&siblings)) {
-        struct list *item = siblings.next;
-        list_remove(item);
-        insert_locked(rq, list_entry(item, struct vcpu, ready_link));
+    /* Both lists rise, so that one walk finds all places. */
+    for (struct list *at = rq->ready.next; !list_empty(&siblings);) {
+        struct vcpu *s = list_entry(siblings.next, struct vcpu, ready_link);
+        while (at != &rq->ready && !goes_before(s, list_entry(at, struct vcpu, ready_link)))
+            at = at->next;
+        list_remove(&s->ready_link);
+        list_add_tail(at, &s->ready_link);
     }
 }
 

@@ -111,6 +111,19 @@ static void test_wake_up_latency(void **state)
     fake_destroy(d);
 }
 
+static void assert_in_order(const struct run_queue *rq)
+{
+    uint32_t count = 0;
+    for (const struct list *item = rq->ready.next; item != &rq->ready; item = item->next, count++) {
+        const struct vcpu *v = list_entry(item, struct vcpu, ready_link);
+        const struct vcpu *next = list_entry(item->next, struct vcpu, ready_link);
+        assert_ptr_equal(item->next->prev, item);
+        if (item->next != &rq->ready)
+            assert_true(v->urgent > next->urgent || (int64_t)(v->vtime - next->vtime) <= 0);
+    }
+    assert_int_equal(count, rq->count);
+}
+
 /* A vCPU that spins, again and again, lets the one run that it waits for, though that has had much more of
  * the CPU. */
 static void test_spinning(void **state)
@@ -142,6 +155,7 @@ static void test_spinning(void **state)
                 before += d->vcpu[i]->vtime;
             fake_cpu(0);
             vcpu_yield_to_siblings();
+            assert_in_order(&cpus[0]->run_queue);
             for (unsigned i = 0; i < 4; i++)
                 after += d->vcpu[i]->vtime;
             assert_in_range(after - before, 0, 2000); /* what it is charged for */
