@@ -414,16 +414,18 @@ static uint64_t free_pages(struct worker *w)
     return w->sysctl.u.physinfo.free_pages;
 }
 
-/* What the dead had may take a moment to come back: until nothing moves for 20 ms. */
+/* What the dead had may take a while to come back on a busy computer: until nothing moves for half a second.
+ */
 static uint64_t settled_free_pages(struct worker *w)
 {
-    uint64_t last = 0, now = free_pages(w);
-    for (unsigned i = 0; i < 100 && now != last; i++) {
+    uint64_t last = free_pages(w);
+    for (unsigned i = 0, still = 0; i < 500 && still < 25; i++) {
         wait_ms(20);
+        uint64_t now = free_pages(w);
+        still = now == last ? still + 1 : 0;
         last = now;
-        now = free_pages(w);
     }
-    return now;
+    return last;
 }
 
 /* dom0's ports in use, from what each says of itself. */

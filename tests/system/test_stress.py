@@ -80,7 +80,7 @@ def press(machine, keys):
 
 def accounts(machine):
     """Free memory and what dom0 has of the hypervisor's, whose tables grow with use and stay; then dom0's ports."""
-    machine.run("sleep 0.2")
+    machine.run("sleep 0.5")
     output = press(machine, "qgem")
     tables = int(re.search(r"d0: .*, p2m tables (\d+)", output)[1]) + int(re.search(r"d0: .* frames, (\d+) handles", output)[1]) // 256
     ports = re.search(r"d0: (\d+) ports", output)[1]
@@ -127,4 +127,8 @@ def test_shell(tmp_path):
             output = machine.run(f"console {name}")
             assert f"VERDICT {verdict}: PASS" in output, output
         assert len(machine.run("list").splitlines()) == 2
-        assert accounts(machine) == before
+        for _ in range(10):  # what the dead had may take a while to come back on a busy computer
+            after = accounts(machine)
+            if after == before:
+                break
+        assert after == before
