@@ -36,8 +36,27 @@ def differences(runs):
             yield f"{name} differs: {' / '.join(told)}"
 
 
-def measure(options, results):
-    """Puts figures into results; returns the machines."""
+def load(options):
+    """The figures of all machines that were ever measured here."""
+    saved = f"{options.build}/bench.json"
+    if not os.path.exists(saved):
+        return {}
+    with open(saved) as file:
+        return json.load(file)
+
+
+def save(options, machine, system, figures):
+    """Puts these beside the others, and draws the picture."""
+    results = load(options)
+    results.setdefault(machine, {})[system] = figures
+    with open(f"{options.build}/bench.json", "w") as file:
+        json.dump({machine: results[machine] for machine in MACHINES if machine in results}, file, indent=1)
+    with open(f"{options.build}/bench.svg", "w") as file:
+        file.write(picture(TITLES, with_hospes(results)))
+
+
+def measure(options):
+    """Returns the machines that were measured."""
     bench, machines = Bench(options.build, options.cache), options.machine or list(MACHINES)
     for machine in machines:
         for system in options.system or SYSTEMS:
@@ -50,16 +69,8 @@ def measure(options, results):
                 sys.exit(f"bench.py: {system} on {machine}: {why}")
             for line in differences(runs):
                 print(f"{machine}, {system}: {line}")
-            results.setdefault(machine, {})[system] = runs[0]
-            save(options, results)
+            save(options, machine, system, runs[0])
     return machines
-
-
-def save(options, results):
-    with open(f"{options.build}/bench.json", "w") as file:
-        json.dump({machine: results[machine] for machine in MACHINES if machine in results}, file, indent=1)
-    with open(f"{options.build}/bench.svg", "w") as file:
-        file.write(picture(TITLES, with_hospes(results)))
 
 
 def with_hospes(results):
@@ -70,18 +81,16 @@ def with_hospes(results):
 def main():
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no emulator is left behind
-    saved, results = f"{options.build}/bench.json", {}
-    if os.path.exists(saved):
-        with open(saved) as file:
-            results = json.load(file)
     if options.docs:
         with open(options.docs, "w") as file:
-            file.write(page(TITLES, with_hospes(results)))
+            file.write(page(TITLES, with_hospes(load(options))))
         return
-    for machine in measure(options, results):
-        if machine in with_hospes(results):
+    machines = measure(options)
+    results = with_hospes(load(options))
+    for machine in machines:
+        if machine in results:
             print(*text_table(TITLES[machine], rows(results, machine)), "", sep="\n")
-    print(f"Also in {saved} and {options.build}/bench.svg")
+    print(f"Also in {options.build}/bench.json and {options.build}/bench.svg")
 
 
 if __name__ == "__main__":

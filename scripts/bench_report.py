@@ -27,7 +27,7 @@ OPERATIONS = {
     "first_touch": ("first touch of memory", None, None),
     "add_to_physmap": ("add_to_physmap", None, None),
     "domain_create_destroy": ("domain of 64 MiB, made and destroyed", 1500000, 1500000),
-    "toolstack_create_destroy": ("the same by the toolstack, paused", None, None),
+    "toolstack_create_destroy": ("the same by dom0's tools", None, None),
     "read_4k": ("4 KiB random read, one at a time", None, None),
     "read_4k_of_32": ("4 KiB random read, 32 at a time", None, None),
     "read_1m": ("1 MiB sequential read", None, None),
@@ -38,7 +38,7 @@ OPERATIONS = {
     "power_on_to_dom0": ("power-on to dom0", None, None),
     "hypervisor_kib": ("hypervisor's memory, KiB", None, None),
     "image_kib": ("image, KiB", None, None),
-    "code_lines": ("lines of code", None, None),
+    "code_lines": ("lines of code, by cloc", None, None),
 }
 
 
