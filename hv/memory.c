@@ -159,8 +159,7 @@ static int64_t claim_pages(uint64_t arg[6], uint64_t start)
 {
     struct xen_memory_reservation r;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&r, memory_argument(arg), sizeof r))
         return -XEN_EFAULT;
     struct domain *d = domain_find(r.domid);
@@ -173,8 +172,7 @@ static int64_t exchange(uint64_t arg[6], uint64_t start)
 {
     struct xen_memory_exchange e;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     return copy_from_guest(&e, memory_argument(arg), sizeof e) ? -XEN_EFAULT : -XEN_EOPNOTSUPP;
 }
 
@@ -182,8 +180,8 @@ static int64_t exchange(uint64_t arg[6], uint64_t start)
 
 static int64_t maximum_ram_page(uint64_t arg[6], uint64_t start)
 {
-    (void)arg;
-    return start ? -XEN_EINVAL : (int64_t)frame_limit;
+    (void)arg, (void)start;
+    return (int64_t)frame_limit;
 }
 
 static int64_t query_domain(uint64_t arg[6], uint64_t start)
@@ -191,8 +189,7 @@ static int64_t query_domain(uint64_t arg[6], uint64_t start)
     struct xen_memory_domain query;
     struct domain *d;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&query, memory_argument(arg), sizeof query))
         return -XEN_EFAULT;
     int error = domain_find_target(query.domid, &d);
@@ -214,8 +211,7 @@ static int64_t pod_target(uint64_t arg[6], uint64_t start)
     struct xen_pod_target target;
     struct domain *d;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&target, memory_argument(arg), sizeof target))
         return -XEN_EFAULT;
     d = domain_find(target.domid);
@@ -233,8 +229,8 @@ static int64_t pod_target(uint64_t arg[6], uint64_t start)
 
 static int64_t sharing_pages(uint64_t arg[6], uint64_t start)
 {
-    (void)arg;
-    return start ? -XEN_EINVAL : 0;
+    (void)arg, (void)start;
+    return 0;
 }
 
 static int64_t get_vnumainfo(uint64_t arg[6], uint64_t start)
@@ -242,8 +238,7 @@ static int64_t get_vnumainfo(uint64_t arg[6], uint64_t start)
     struct xen_vnuma_topology_info info;
     struct domain *d;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&info, memory_argument(arg), sizeof info))
         return -XEN_EFAULT;
     if (info.pad)
@@ -254,32 +249,37 @@ static int64_t get_vnumainfo(uint64_t arg[6], uint64_t start)
 
 int64_t do_memory_op(uint64_t arg[6])
 {
-    static memop_fn *const operation[] = {
-        [XENMEM_increase_reservation] = increase_reservation,
-        [XENMEM_decrease_reservation] = decrease_reservation,
-        [XENMEM_populate_physmap] = populate_physmap,
-        [XENMEM_exchange] = exchange,
-        [XENMEM_maximum_ram_page] = maximum_ram_page,
-        [XENMEM_current_reservation] = query_domain,
-        [XENMEM_maximum_reservation] = query_domain,
-        [XENMEM_maximum_gpfn] = query_domain,
-        [XENMEM_memory_map] = memory_get_map,
-        [XENMEM_set_memory_map] = memory_set_map,
-        [XENMEM_reserved_device_memory_map] = memory_reserved_device_map,
-        [XENMEM_add_to_physmap] = memory_add_to_physmap,
-        [XENMEM_add_to_physmap_batch] = memory_add_to_physmap_batch,
-        [XENMEM_remove_from_physmap] = memory_remove_from_physmap,
-        [XENMEM_acquire_resource] = memory_acquire_resource,
-        [XENMEM_set_pod_target] = pod_target,
-        [XENMEM_get_pod_target] = pod_target,
-        [XENMEM_get_sharing_freed_pages] = sharing_pages,
-        [XENMEM_get_sharing_shared_pages] = sharing_pages,
-        [XENMEM_get_vnumainfo] = get_vnumainfo,
-        [XENMEM_claim_pages] = claim_pages,
+    static const struct {
+        memop_fn *fn;
+        bool in_steps; /* may go on from an extent; others start at 0 only */
+    } operation[] = {
+        [XENMEM_increase_reservation] = {increase_reservation, true},
+        [XENMEM_decrease_reservation] = {decrease_reservation, true},
+        [XENMEM_populate_physmap] = {populate_physmap, true},
+        [XENMEM_exchange] = {exchange, false},
+        [XENMEM_maximum_ram_page] = {maximum_ram_page, false},
+        [XENMEM_current_reservation] = {query_domain, false},
+        [XENMEM_maximum_reservation] = {query_domain, false},
+        [XENMEM_maximum_gpfn] = {query_domain, false},
+        [XENMEM_memory_map] = {memory_get_map, false},
+        [XENMEM_set_memory_map] = {memory_set_map, false},
+        [XENMEM_reserved_device_memory_map] = {memory_reserved_device_map, false},
+        [XENMEM_add_to_physmap] = {memory_add_to_physmap, true},
+        [XENMEM_add_to_physmap_batch] = {memory_add_to_physmap_batch, true},
+        [XENMEM_remove_from_physmap] = {memory_remove_from_physmap, false},
+        [XENMEM_acquire_resource] = {memory_acquire_resource, true},
+        [XENMEM_set_pod_target] = {pod_target, false},
+        [XENMEM_get_pod_target] = {pod_target, false},
+        [XENMEM_get_sharing_freed_pages] = {sharing_pages, false},
+        [XENMEM_get_sharing_shared_pages] = {sharing_pages, false},
+        [XENMEM_get_vnumainfo] = {get_vnumainfo, false},
+        [XENMEM_claim_pages] = {claim_pages, false},
     };
-    uint64_t command = arg[0] & MEMOP_COMMAND_MASK;
+    uint64_t command = arg[0] & MEMOP_COMMAND_MASK, start = arg[0] >> MEMOP_EXTENT_SHIFT;
 
-    if (command >= ARRAY_SIZE(operation) || !operation[command])
+    if (command >= ARRAY_SIZE(operation) || !operation[command].fn)
         return -XEN_ENOSYS;
-    return operation[command](arg, arg[0] >> MEMOP_EXTENT_SHIFT);
+    if (start && !operation[command].in_steps)
+        return -XEN_EINVAL;
+    return operation[command].fn(arg, start);
 }

@@ -46,8 +46,7 @@ int64_t memory_get_map(uint64_t arg[6], uint64_t start)
 {
     struct xen_memory_map map;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&map, memory_argument(arg), sizeof map))
         return -XEN_EFAULT;
     int error = memory_map_read(current->domain, handle_gva(map.buffer), &map.nr_entries);
@@ -59,8 +58,7 @@ int64_t memory_set_map(uint64_t arg[6], uint64_t start)
     struct xen_foreign_memory_map request;
     struct domain *d;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&request, memory_argument(arg), sizeof request))
         return -XEN_EFAULT;
     if (request.map.nr_entries > MEMORY_MAP_MAX)
@@ -74,8 +72,7 @@ int64_t memory_reserved_device_map(uint64_t arg[6], uint64_t start)
 {
     struct xen_reserved_device_memory_map map;
 
-    if (start)
-        return -XEN_EINVAL;
+    (void)start;
     if (copy_from_guest(&map, memory_argument(arg), sizeof map))
         return -XEN_EFAULT;
     if (map.flags & ~XENMEM_RDM_ALL)

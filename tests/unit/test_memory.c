@@ -222,6 +222,29 @@ static void test_special_pages(void **state)
     assert_int_equal(frames_free() + 2, before); /* two more grant frames; no grant was used */
 }
 
+/* What is done in one go cannot be gone on with. */
+static void test_single_shots(void **state)
+{
+    static const unsigned commands[] = {XENMEM_exchange,
+                                        XENMEM_maximum_ram_page,
+                                        XENMEM_current_reservation,
+                                        XENMEM_maximum_reservation,
+                                        XENMEM_maximum_gpfn,
+                                        XENMEM_memory_map,
+                                        XENMEM_set_memory_map,
+                                        XENMEM_reserved_device_memory_map,
+                                        XENMEM_remove_from_physmap,
+                                        XENMEM_set_pod_target,
+                                        XENMEM_get_pod_target,
+                                        XENMEM_get_sharing_freed_pages,
+                                        XENMEM_get_sharing_shared_pages,
+                                        XENMEM_get_vnumainfo,
+                                        XENMEM_claim_pages};
+    (void)state;
+    for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
+        assert_int_equal(MEMORY(control->vcpu[0], commands[i] | 1 << 6, reservation(1, 0)), -XEN_EINVAL);
+}
+
 static void test_move(void **state)
 {
     (void)state;
@@ -405,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_partial),
         cmocka_unit_test(test_claim),
         cmocka_unit_test(test_hostile_reservations),
+        cmocka_unit_test(test_single_shots),
         cmocka_unit_test(test_one_to_one),
         cmocka_unit_test(test_special_pages),
         cmocka_unit_test(test_move),
