@@ -192,7 +192,7 @@ RUN_QEMU  = $(RUN) $(DISK_FILE:%=--disk %,driver=$(DISK)) $(MORE)
 
 PYTEST = /usr/bin/python3 -m pytest -q --tb=short -p no:cacheprovider --build=$(B)
 
-.PHONY: bench bench-docs bench-profile unit test stress soak setup run run-bochs iso run-iso run-xen
+.PHONY: bench bench-docs scale bench-profile unit test stress soak setup run run-bochs iso run-iso run-xen
 setup: ## install what the build and the tests need
 	@scripts/setup.sh
 run: setup all $(B)/archive.cpio $$(DISK_FILE) ## boot in QEMU, or with VENDOR=intel in Bochs
@@ -216,6 +216,8 @@ stress: setup all debug ## random control operations against each other for SECO
 	@SECONDS=$(or $(SECONDS),300) SEED=$(SEED) $(PYTEST) -s tests/system/test_stress.py
 soak: setup all $(B)/archive.cpio ## disks and cards under load for a minute on each driver
 	@$(PYTEST) tests/system/soak.py
+scale: setup all ## what 500 small domains cost, and how that grows
+	@scripts/scale.py --build $(B)
 run-xen: setup all $(B)/archive.cpio ## boot the same dom0 over Debian's Xen
 	@CACHE=$(CACHE)/xen DOM0=$(B)/dom0 ARCHIVE=$(B)/archive.cpio MEM=$(MEM) scripts/peer-xen.sh
 

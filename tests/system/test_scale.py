@@ -54,8 +54,9 @@ def test_many_small_domains(tmp_path):
         live_and_die(machine.boot(), COUNT)
 
 
-def test_many_processors(tmp_path):
-    with Machine(modules=[built("dom0"), archive(tmp_path, 1)], smp=16) as machine:
+def test_many_processors_and_much_memory(tmp_path):
+    with Machine(modules=[built("dom0"), archive(tmp_path, 1)], smp=16, mem=16384) as machine:
         machine.boot(60)
         assert machine.run("create -q tiny.cfg; destroy tiny", timeout=20) == ""
         assert machine.run("info nr_cpus") == "16"
+        assert int(machine.run("info free_memory")) > 16000
