@@ -12,19 +12,9 @@
 #include <cmocka.h>
 #include <xen/errno.h>
 #include "ahci_model.h"
+#include "drive_test.h"
 #include "drive_world.h"
 #include "../../drivers/io/drivers.h"
-
-static uint8_t pattern[64 * 4096], got[64 * 4096];
-static const uint32_t one_page[1][2] = {{0, 4096}};
-
-static int fill_pattern(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < sizeof pattern; i++)
-        pattern[i] = (uint8_t)(i * 7 + i / 512);
-    return 0;
-}
 
 static struct disk *start(struct pci_function *f)
 {
@@ -51,33 +41,6 @@ static void finish(void)
     }
     world_end();
     ahci_model_end();
-}
-
-static struct io *submit(struct disk *disk, enum disk_operation operation, uint64_t sector, unsigned count,
-                         const uint32_t (*shape)[2])
-{
-    struct io *io = io_new(operation, sector, count, shape, operation == DISK_WRITE ? pattern : NULL);
-    io_submit(disk, io);
-    return io;
-}
-
-static int end(struct io *io)
-{
-    assert_true(world_run_until(&io->done));
-    int error = io->error;
-    io_free(io);
-    return error;
-}
-
-static void check_read(struct disk *disk, uint64_t sector, unsigned count, const uint32_t (*shape)[2],
-                       size_t bytes)
-{
-    struct io *io = submit(disk, DISK_READ, sector, count, shape);
-    assert_true(world_run_until(&io->done));
-    assert_int_equal(io->error, 0);
-    io_gather(io, got);
-    assert_memory_equal(got, pattern, bytes);
-    io_free(io);
 }
 
 static void test_found(void **state)
