@@ -77,12 +77,18 @@ const char *domain_name(domid_t domid, char buf[NAME_MAX])
 
 bool tool_domain_name(size_t index, char *name, size_t size)
 {
-    struct domain_list list;
-    const struct xen_domctl_getdomaininfo *info;
-    domain_list_start(&list, 0);
-    while ((info = domain_list_next(&list)))
-        if (nodes_name(info->domain, name, size) && index-- == 0)
+    /* Names are asked for one after the other: number `at` is the first one from id `from` on. */
+    static size_t at;
+    static unsigned from;
+    struct xen_domctl_getdomaininfo info;
+    if (index < at)
+        at = from = 0;
+    while (domain_next(from, &info)) {
+        from = info.domain + 1u;
+        if (nodes_name(info.domain, name, size) && at++ == index)
             return true;
+    }
+    at = from = 0;
     return false;
 }
 
