@@ -97,9 +97,14 @@ struct arch_vcpu {
     uint8_t upcall_vector; /* HVMOP_set_evtchn_upcall_vector, 0: none */
     union {
         struct {
-            volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
-            bool wait_for_sipi;                       /* after INIT: only a SIPI starts it */
-            bool nmi_pending;
+            union {
+                struct {
+                    volatile bool init_pending, sipi_pending; /* atomic: set by other vCPUs' ICR writes */
+                    bool wait_for_sipi;                       /* after INIT: only a SIPI starts it */
+                    bool nmi_pending;
+                };
+                volatile uint32_t start_flags; /* nonzero: any of these */
+            };
             /* A bit for each of the eight words of the local APIC's IRR that may be nonzero; set after the
              * word, so that the vCPU that sees it finds the vector. Atomic. */
             uint32_t irr_words;
@@ -111,7 +116,7 @@ struct arch_vcpu {
 
     /* Translations used by guest memory accesses. */
     uint64_t
-        entries; /* into the guest: until the next, what was seen of its page tables counts, as in a TLB */
+        entries; /* into the guest. Until the next, what was seen of its page tables counts: as in a TLB */
     struct gfn_cache_entry gfn_cache[GFN_CACHE_SIZE];
     struct gfn_cache_entry foreign_cache[FOREIGN_CACHE_SIZE]; /* pages of other domains, by grants */
     struct known_page known[KNOWN_PAGES];                     /* where hypercall arguments were of late */

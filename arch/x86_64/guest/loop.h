@@ -49,7 +49,7 @@ ALWAYS_INLINE void run_loop(struct vcpu *v, struct arch_vcpu *(*enter)(struct vc
 
     do {
         if (unlikely(a->attention || vcpu_upcall_pending(v))) {
-            if (!run_start_state(v))
+            if (a->start_flags && !run_start_state(v))
                 return;
             inject_events(v);
         }

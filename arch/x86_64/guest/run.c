@@ -23,8 +23,6 @@
 bool run_start_state(struct vcpu *v)
 {
     struct arch_vcpu *a = v->arch;
-    if (likely(!a->init_pending && !a->sipi_pending && !a->wait_for_sipi))
-        return true;
     if (__atomic_exchange_n(&a->init_pending, false, __ATOMIC_SEQ_CST)) {
         vcpu_reset(v);
         a->wait_for_sipi = true;
