@@ -128,15 +128,15 @@ Beside Hospes' figure stand the exits that one operation takes, by the hyperviso
 Debian's Xen has none. Where instructions go, function by function, shows `make bench-profile OP=cpuid` (names: `tests/bench/ops.c`).
 
 The guest (`tests/bench/ops.c`) is the first domain on both systems, in the same emulator; Xen is Debian's package, with its default
-options. The other domain that events go to and come back from polls for them, as the guest does (`tests/bench/common/pong.asm`). With two
-processors (`tests/bench/pair.c`) the other domain, or the guest's other vCPU, is on the other one, and who waits sleeps; Xen was
-not seen to come up there with a clock that counts.
+options. The other domain that events go to and come back from polls for them, as the guest does (`tests/bench/common/pong.asm`).
+With two processors (`tests/bench/pair.c`) the other domain, or the guest's other vCPU, is on the other one, and who waits sleeps;
+Xen was not seen to come up there with a clock that counts.
 
-For devices, the guest (`tests/bench/io.c`) is beside dom0, which on Xen is Debian's PV kernel with blkback, netback, a
-bridge and Debian's tools; the goal is half of Xen's figure. The disk answers at once. One card leads nowhere; what comes in through
-another was sent by the same guest through a third on the same wire, and what sending costs is taken off. All are e1000e, which cut
-large packets themselves: 64 KiB are 46 packets on the wire (IP fragments before QEMU 8.0). These figures move by a few per cent from run to run, with
-what else dom0 has to do; their exits are the mean over all requests, and so are the bytes that the hypervisor copied by grant,
+For devices, the guest (`tests/bench/io.c`) is beside dom0, which on Xen is Debian's PV kernel with blkback, netback, a bridge and
+Debian's tools; the goal is half of Xen's figure. The disk answers at once. One card leads nowhere; what comes in through another was
+sent by the same guest through a third on the same wire, and what sending costs is taken off. All are e1000e, which cut large packets
+themselves: 64 KiB are 46 packets on the wire (IP fragments before QEMU 8.0). These figures move by a few per cent from run to run,
+with what else dom0 has to do. Their exits are the mean over all requests, and so are the bytes that the hypervisor copied by grant,
 which for the disk are lists of segments (8 bytes for each 4 KiB), never data.
 
 QEMU counts each step of a repeated string instruction as one, so 4 KiB copied or cleared by eight bytes are 512. It leaves out an
