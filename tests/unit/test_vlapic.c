@@ -60,6 +60,12 @@ void vcpu_wake(struct vcpu *target, uint32_t bits)
 {
     (void)target, (void)bits;
 }
+static unsigned upcalls;
+void upcall_again(struct vcpu *target)
+{
+    (void)target;
+    upcalls++;
+}
 ns_t time_now(void)
 {
     return now;
@@ -188,8 +194,12 @@ static void test_priorities(void **state)
     vlapic_write(v, EOI, 0); /* nothing in service: nothing happens */
     vlapic_write(v, SVR, 0xff);
     assert_int_equal(vlapic_pending(v), -1); /* switched off by software: what was requested is kept */
+    upcalls = 0;
     vlapic_write(v, SVR, 0x1ff);
     assert_int_equal(vlapic_pending(v), 0x5f);
+    assert_int_equal(upcalls, 1); /* an upcall's request may have gone with an INIT, and comes now */
+    vlapic_write(v, SVR, 0x1fe);
+    assert_int_equal(upcalls, 1);
 }
 
 static void test_modes(void **state)

@@ -77,8 +77,6 @@ void vcpu_start_sipi(struct vcpu *v, uint8_t vector)
     vendor->set_segment(v, SEG_CS, &code);
     v->arch->rip = 0;
     vcpu_ready(v);
-    if (vcpu_upcall_pending(v)) /* its request in the local APIC went with the INIT */
-        arch_upcall(v);
     if (v->id) /* the first vCPU's TSC may have been moved since v was created */
         vcpu_set_tsc_offset(v, v->domain->vcpu[0]->arch->tsc_offset);
 }

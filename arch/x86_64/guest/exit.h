@@ -12,6 +12,8 @@ void exit_dispatch(struct vcpu *v, const struct vmexit *exit);
 
 /* guest/inject.c: chooses at most one event for the next entry and asks for a window when another waits. */
 void inject_events(struct vcpu *v);
+/* Requests an upcall that is pending once more: the local APIC did not have it, or lost it. */
+void upcall_again(struct vcpu *v);
 /* An event that was to be injected again gives way to another: it becomes pending once more. */
 void event_put_back(struct vcpu *v, enum event_type type, uint8_t vector);
 /* The instruction at RIP faults. RIP stays. Vectors: enum trap. */

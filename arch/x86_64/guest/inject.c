@@ -103,13 +103,18 @@ void arch_upcall(struct vcpu *v)
         vcpu_kick(v);
 }
 
+void upcall_again(struct vcpu *v)
+{
+    if (v->arch->upcall_vector && vcpu_upcall_pending(v))
+        arch_upcall(v);
+}
+
 int arch_set_upcall_vector(struct vcpu *v, uint32_t vector)
 {
     if (vector < 0x10 || vector > 0xff)
         return -XEN_EINVAL;
     v->arch->upcall_vector = (uint8_t)vector;
-    if (vcpu_upcall_pending(v)) /* from before: there will be no other edge */
-        arch_upcall(v);
+    upcall_again(v); /* from before: there will be no other edge */
     return 0;
 }
 

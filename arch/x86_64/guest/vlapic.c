@@ -146,10 +146,14 @@ static void set_x2apic_ldr(struct vcpu *v)
 static void write_svr(struct vcpu *v, uint32_t value)
 {
     struct vlapic *l = v->arch->vlapic;
+    bool was_enabled = l->reg[APIC_SVR] & APIC_SVR_ENABLE;
 
     l->reg[APIC_SVR] = value & SVR_VALID;
-    if (value & APIC_SVR_ENABLE)
+    if (value & APIC_SVR_ENABLE) {
+        if (!was_enabled)
+            upcall_again(v);
         return;
+    }
     for (unsigned i = APIC_LVT_TIMER; i <= APIC_LVT_ERROR; i++)
         l->reg[i] |= APIC_LVT_MASKED;
 }
