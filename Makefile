@@ -109,7 +109,7 @@ $(B)/dom0: $(PVH_OBJ) $(DOM0_OBJ) pvh/linker.ld
 	$(call say,LD)
 	$(Q)$(LD) -nostdlib -z max-page-size=4096 --gc-sections -T pvh/linker.ld -o $@ $(PVH_OBJ) $(DOM0_OBJ)
 
-$(B)/guest/tiny: BASE = --defsym=pvh_base=0x100000
+$(B)/guest/tiny $(B)/guest/spin: BASE = --defsym=pvh_base=0x100000
 $(B)/guest/%: $(B)/pvh/tests/guest/%.c.o $(PVH_OBJ) $(FRONT_OBJ) pvh/linker.ld
 	@mkdir -p $(@D)
 	$(call say,LD)

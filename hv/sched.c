@@ -125,6 +125,10 @@ static int stopped_state(uint32_t stopped)
 static void settle_vtime_locked(const struct run_queue *rq, struct vcpu *v)
 {
     bool slept = v->runstate.state != RUNSTATE_runnable;
+    if (slept)
+        v->urgent = false;
+    if (!before(v->vtime, rq->vtime))
+        return;
     uint64_t least = rq->vtime - vtime_of(v, slept ? BOOST : APART);
     if (before(v->vtime, least))
         v->vtime = least;
@@ -184,8 +188,7 @@ static bool may_stay_locked(const struct cpu *cpu, struct vcpu *prev, ns_t now)
         cap_park_locked(prev);
         return false;
     }
-    uint64_t preferred = preferred_cpus(prev);
-    return (preferred & cpu_bit(cpu)) || !(preferred & __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED));
+    return !strays(prev, cpu) || !(preferred_cpus(prev) & __atomic_load_n(&idle_cpus, __ATOMIC_RELAXED));
 }
 
 static struct vcpu *pick_locked(struct cpu *cpu, struct vcpu *prev, ns_t now)
@@ -250,7 +253,7 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
         }
     }
 
-    bool astray = !vcpu_is_idle(next) && !(preferred_cpus(next) & cpu_bit(cpu));
+    bool astray = !vcpu_is_idle(next) && strays(next, cpu);
     if (unlikely(astray != rq->astray)) {
         rq->astray = astray;
         __atomic_fetch_xor(&astray_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
@@ -302,7 +305,8 @@ void sched_softirq(void)
             sched_place(prev, false);
         }
     }
-    if (vcpu_is_idle(next))
+    if (vcpu_is_idle(next) &&
+        (__atomic_load_n(&waiting_cpus, __ATOMIC_SEQ_CST) | __atomic_load_n(&astray_cpus, __ATOMIC_SEQ_CST)))
         sched_steal(cpu);
 }
 

@@ -24,10 +24,10 @@
 
 struct cpu *sched_choose_cpu_locked(const struct vcpu *v, struct cpu *cpu)
 {
-    uint64_t preferred = preferred_cpus(v);
-    uint64_t idle = allowed_cpus(v) & __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
-    if (idle & preferred)
-        idle &= preferred;
+    uint64_t preferred = preferred_cpus(v), all_idle = __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
+    if (all_idle & preferred & cpu_bit(cpu))
+        return cpu;
+    uint64_t idle = all_idle & preferred ? all_idle & preferred : all_idle & allowed_cpus(v);
     if (idle & cpu_bit(cpu))
         return cpu;
     if (idle)
@@ -106,10 +106,10 @@ void sched_steal(struct cpu *cpu)
 
 /* --- CPUs that are saturated ---------------------------------------------------------------------------- */
 
-/* Nobody has looked at rq for as long as it takes busy CPUs to go round twice: it was not compared. */
+/* Nobody has looked at rq for longer than busy CPUs take to go round: it was not compared. */
 static bool stale(const struct run_queue *rq, ns_t now)
 {
-    return now - rq->compared > 2 * cpu_count * SLICE;
+    return now - rq->compared > 4 * cpu_count * SLICE;
 }
 
 static void raise(struct vcpu *v, uint64_t by, uint64_t most)

@@ -78,7 +78,9 @@ def arguments(argv=None):
     add("--forward", action="append", default=[], metavar="PORT:GUEST-PORT",
         help="QEMU: a TCP port of this computer that is the first card's guest's, 10.0.2.15")
     add("--qemu", action="append", default=[], metavar="ARGUMENTS", help="more words for QEMU's command line")
-    add("--icount", action="store_true", help="QEMU: virtual time and the TSC count instructions")
+    add("--icount", type=int, nargs="?", const=0, metavar="SHIFT",
+        help="QEMU: virtual time and the TSC count instructions; each is 2^SHIFT ns, 1 without")
+    add("--ips", type=int, default=50000000, metavar="COUNT", help="Bochs: instructions that a CPU executes in a second of its time")
     add("--once", action="store_true", help="QEMU: end at a reboot")
     add("--keep", action="store_true", help="Bochs: keep its configuration and log")
     add("--print", action="store_true", help="show the emulator's command line only")
@@ -140,10 +142,10 @@ def qemu(options):
     command += qemu_disks(options) + qemu_nics(options)
     single = options.accel == "tcg" and not options.parallel
     command += ["-accel", "tcg,thread=single" if single else options.accel]
-    model = AMD_CPU + (",+invtsc,x-force-features=on" if options.icount else "")  # or Xen would trap RDTSC
+    model = AMD_CPU + (",+invtsc,x-force-features=on" if options.icount is not None else "")  # or Xen would trap RDTSC
     command += ["-cpu", options.cpu or ("host" if options.accel == "kvm" else model)]
-    if options.icount:
-        command += ["-icount", "shift=0,sleep=off"]
+    if options.icount is not None:
+        command += ["-icount", f"shift={options.icount},sleep=off"]
     if options.once:
         command += ["-no-reboot"]
     for words in options.qemu:
@@ -186,7 +188,7 @@ def bochs(options):
     nic = BOCHS_NIC if any(nic != "none" for nic in options.nic) else ""
     with socket.create_server(("localhost", 0)) as server:
         with open(f"{work}/bochsrc", "w") as config:
-            config.write(BOCHSRC.format(model=options.cpu or "corei7_skylake_x", smp=options.smp, mem=options.mem, ips=50000000,
+            config.write(BOCHSRC.format(model=options.cpu or "corei7_skylake_x", smp=options.smp, mem=options.mem, ips=options.ips,
                                         iso=os.path.abspath(options.iso), port=server.getsockname()[1],
                                         nic=nic, work=work))
         with open(f"{work}/go", "w") as commands:  # Debian's Bochs starts in its debugger

@@ -43,6 +43,12 @@ static inline uint64_t preferred_cpus(const struct vcpu *v)
     return preferred ? preferred : allowed;
 }
 
+/* v, which may run on cpu, would rather run elsewhere. */
+static inline bool strays(const struct vcpu *v, const struct cpu *cpu)
+{
+    return unlikely(!(v->soft_affinity & cpu_bit(cpu))) && (allowed_cpus(v) & v->soft_affinity);
+}
+
 /* vtimes may wrap: only differences mean something. */
 static inline bool before(uint64_t a, uint64_t b)
 {
