@@ -125,12 +125,3 @@ def test_latency_and_pins_on_two(tmp_path):
     match = share.said("sleeper", r"late (\d+) us of (\d+) naps, at most (\d+)")
     assert int(match[2]) > 200
     assert int(match[1]) <= 1000, match[0]
-
-
-def test_many(tmp_path):
-    """64 that are equal: nobody is left behind. (On two processors: tests/unit/test_shares.c.)"""
-    share = Share(tmp_path, ONE, **{f"d{i}": {"extra": "for=14"} for i in range(64)})
-    share.start()
-    done, seconds = share.progress(skip=4)
-    assert seconds > 9
-    assert min(done.values()) >= 0.9 * max(done.values()), done
