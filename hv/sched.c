@@ -12,10 +12,16 @@
  * going idle publishes the idle bit and then reads the waiting bits: one of the two sees the other, so none
  * idles while work waits.
  *
- * Time slices: a timer runs only while somebody waits, or for a domain with a cap (hv/sched_cap.c).
+ * Time slices: chosen's ends at rq->slice_due, NS_NEVER unless somebody waits or the domain has a cap
+ * (hv/sched_cap.c). The timer is set by its own CPU, and only to fire sooner: it is never stopped, and when
+ * it fires too soon, it is set again. So guests that take turns at sleeping leave it alone.
  *
- * Waking: whoever changes vcpu->stopped takes the lock of v->cpu's queue afterwards and looks again;
- * sched_softirq() clears v->running only when v's registers are in memory and looks again too. No wake-up is
+ * A pass of sched_softirq() chooses anew. Who comes to wait asks for one only if it would change something:
+ * if the CPU idles or may have to give way, or if it is another's and the slice has no end yet.
+ *
+ * Waking: whoever changes vcpu->stopped takes the lock of v->cpu's queue afterwards and looks again, at
+ * v->running too; sched_softirq() clears v->running only when v's registers are in memory, and then looks at
+ * v->stopped again. All of these are sequentially consistent, so one of the two sees the other: no wake-up is
  * lost between them.
  *
  * Locking: LOCK_SCHED, one queue at a time but for sched_balance(). v->cpu changes under the lock of the
@@ -109,9 +115,25 @@ static bool gives_way(const struct vcpu *v, const struct vcpu *first)
     return before(first->vtime + vtime_of(v, LEAD), v->vtime);
 }
 
-bool sched_needs_pass_locked(const struct run_queue *rq, const struct vcpu *v)
+static void set_slice_locked(struct run_queue *rq, ns_t due)
 {
-    return vcpu_is_idle(rq->chosen) || !rq->sliced || v->urgent || gives_way(rq->chosen, v);
+    rq->slice_due = due;
+    if (due < timer_expiry(&rq->slice))
+        timer_set(&rq->slice, due);
+}
+
+bool sched_announce_locked(struct cpu *cpu, const struct vcpu *v, ns_t now)
+{
+    struct run_queue *rq = &cpu->run_queue;
+    if (vcpu_is_idle(rq->chosen) || v->urgent || gives_way(rq->chosen, v))
+        return true;
+    if (rq->sliced)
+        return false;
+    if (cpu != this_cpu())
+        return true;
+    rq->sliced = true;
+    set_slice_locked(rq, MIN(rq->slice_due, now + SLICE));
+    return false;
 }
 
 static int stopped_state(uint32_t stopped)
@@ -154,8 +176,7 @@ void sched_place(struct vcpu *v, bool settled)
             settle_vtime_locked(&cpu->run_queue, v);
             runstate_change_locked(v, RUNSTATE_runnable, now);
             sched_enqueue_locked(cpu, v);
-            bool pass = sched_needs_pass_locked(&cpu->run_queue, v),
-                 waits = !vcpu_is_idle(cpu->run_queue.chosen);
+            bool pass = sched_announce_locked(cpu, v, now), waits = !vcpu_is_idle(cpu->run_queue.chosen);
             spin_unlock(&cpu->run_queue.lock);
             if (pass)
                 softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
@@ -173,7 +194,12 @@ void sched_place(struct vcpu *v, bool settled)
 static void slice_end(struct timer *timer, void *arg)
 {
     struct run_queue *rq = arg;
-    (void)timer;
+    if (rq->slice_due > timer->expires) {
+        if (rq->slice_due != NS_NEVER)
+            timer_set(timer, rq->slice_due);
+        return;
+    }
+    rq->slice_due = NS_NEVER;
     rq->slice_ended = true;
     softirq_raise(SOFTIRQ_SCHEDULE);
 }
@@ -215,7 +241,7 @@ static ns_t next_look_locked(const struct run_queue *rq, bool fresh, ns_t now)
 {
     ns_t end = NS_NEVER;
     if (rq->sliced) {
-        end = timer_expiry(&rq->slice);
+        end = rq->slice_due;
         if (fresh || end == NS_NEVER)
             end = now + SLICE;
         /* Somebody urgent waits because others are so, too, or until the rate limit lets it go. */
@@ -259,11 +285,7 @@ static void choose_locked(struct cpu *cpu, struct vcpu *prev, struct vcpu *next,
         __atomic_fetch_xor(&astray_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
     }
     rq->sliced = rq->count && !vcpu_is_idle(next);
-    ns_t end = next_look_locked(rq, next != prev, now);
-    if (end == NS_NEVER)
-        timer_stop(&rq->slice);
-    else if (end != timer_expiry(&rq->slice))
-        timer_set(&rq->slice, end);
+    set_slice_locked(rq, next_look_locked(rq, next != prev, now));
 }
 
 static void switch_to(struct cpu *cpu, struct vcpu *prev, struct vcpu *next)
@@ -302,7 +324,9 @@ void sched_softirq(void)
         switch_to(cpu, prev, next);
         if (!vcpu_is_idle(prev)) {
             __atomic_store_n(&prev->running, false, __ATOMIC_SEQ_CST);
-            sched_place(prev, false);
+            /* Only v itself blocks v: choose_locked() has seen it and noted it. */
+            if (__atomic_load_n(&prev->stopped, __ATOMIC_SEQ_CST) != VCPU_BLOCKED)
+                sched_place(prev, false);
         }
     }
     if (vcpu_is_idle(next) &&
@@ -485,6 +509,7 @@ void sched_cpu_init(struct cpu *cpu)
     spin_lock_init(&rq->lock, LOCK_SCHED);
     list_init(&rq->ready);
     rq->chosen = cpu->idle;
+    rq->slice_due = NS_NEVER;
     timer_init(&rq->slice, slice_end, rq);
     __atomic_fetch_or(&idle_cpus, cpu_bit(cpu), __ATOMIC_SEQ_CST);
 }

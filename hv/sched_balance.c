@@ -187,7 +187,7 @@ void sched_balance(struct cpu *cpu)
         sched_dequeue_locked(from, v);
         WRITE_ONCE(v->cpu, to);
         sched_enqueue_locked(to, v);
-        pass = sched_needs_pass_locked(&to->run_queue, v);
+        pass = sched_announce_locked(to, v, now);
     }
     spin_unlock_pair(&rq->lock, &their->lock);
     if (pass)

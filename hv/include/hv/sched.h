@@ -27,12 +27,13 @@ struct run_queue {
     uint64_t vtime;      /* about where the vCPUs here are; never falls */
     ns_t compared;       /* when sched_balance() last compared vtime with another queue's */
     ns_t began;          /* when chosen came to run */
-    struct timer slice;
-    bool sliced;        /* somebody waits for chosen's slice to end */
-    bool slice_ended;   /* the slice timer has fired */
-    bool yields;        /* chosen gives way to the next one, whatever their vtimes */
-    bool astray;        /* chosen would rather run elsewhere */
-    uint32_t neighbour; /* the CPU that sched_balance() looked at last; own CPU only */
+    struct timer slice;  /* fires at slice_due or before; own CPU only */
+    ns_t slice_due;      /* when it has to be looked at again what runs here, or NS_NEVER; own CPU only */
+    bool sliced;         /* somebody waits for chosen's slice to end */
+    bool slice_ended;    /* slice_due has come */
+    bool yields;         /* chosen gives way to the next one, whatever their vtimes */
+    bool astray;         /* chosen would rather run elsewhere */
+    uint32_t neighbour;  /* the CPU that sched_balance() looked at last; own CPU only */
 };
 
 /* Why a vCPU does not run: bits of vcpu->stopped, changed atomically. Zero: it may. */

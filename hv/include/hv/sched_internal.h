@@ -71,8 +71,9 @@ static inline struct vcpu *first_ready(const struct run_queue *rq)
 void sched_advance_locked(struct run_queue *rq, ns_t now);
 void sched_enqueue_locked(struct cpu *cpu, struct vcpu *v);
 void sched_dequeue_locked(struct cpu *cpu, struct vcpu *v);
-/* What was chosen gives way to v, or has to learn that v waits. sched_advance_locked() came before. */
-bool sched_needs_pass_locked(const struct run_queue *rq, const struct vcpu *v);
+/* v was queued on cpu: has its slice end, or true: softirq_raise_on(cpu, SOFTIRQ_SCHEDULE) must follow.
+ * sched_advance_locked() came before. */
+bool sched_announce_locked(struct cpu *cpu, const struct vcpu *v, ns_t now);
 /* v's home, whose queue is locked, becomes `to`; v is neither queued nor running. */
 void sched_move_locked(struct vcpu *v, struct cpu *to);
 
