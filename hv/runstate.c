@@ -46,12 +46,9 @@ ns_t vcpu_cpu_time(struct vcpu *v)
     return now > since ? ran + (now - since) : ran;
 }
 
-void runstate_publish(void)
+/* Apart from runstate_publish(), which few guests have go on. */
+static __attribute__((noinline)) void write_copy(struct vcpu *v)
 {
-    struct vcpu *v = current;
-    if (!v->runstate_area.v)
-        return;
-
     struct vcpu_runstate_info r = v->runstate;
     if (!(READ_ONCE(v->domain->vm_assist) & (1ull << VMASST_TYPE_runstate_update_flag))) {
         (void)copy_to_guest(v->runstate_area, &r, sizeof(r)); /* if it is not mapped now, it stays as it is */
@@ -68,4 +65,10 @@ void runstate_publish(void)
     __atomic_thread_fence(__ATOMIC_RELEASE);
     r.state_entry_time &= ~XEN_RUNSTATE_UPDATE;
     (void)copy_to_guest(entry_time, &r.state_entry_time, sizeof(r.state_entry_time));
+}
+
+void runstate_publish(void)
+{
+    if (current->runstate_area.v)
+        write_copy(current);
 }

@@ -68,20 +68,26 @@ static void remove_locked(struct timer_queue *q, struct timer *timer)
     __atomic_store_n(&timer->cpu, NULL, __ATOMIC_RELEASE);
 }
 
-/* Takes the timer off whichever queue it is on; true when it was armed. */
-static bool dequeue(struct timer *timer)
+/* Takes the timer off whichever queue it is on, which is cpu's or another one since. */
+static __attribute__((noinline)) void dequeue_from(struct cpu *cpu, struct timer *timer)
 {
-    struct cpu *cpu;
-    while ((cpu = READ_ONCE(timer->cpu)) != NULL) {
+    for (; cpu; cpu = READ_ONCE(timer->cpu)) {
         spin_lock(&cpu->timers.lock);
         bool found = timer->cpu == cpu;
         if (found)
             remove_locked(&cpu->timers, timer);
         spin_unlock(&cpu->timers.lock);
         if (found)
-            return true;
+            return;
     }
-    return false;
+}
+
+/* Mostly for one that is not armed. */
+static inline void dequeue(struct timer *timer)
+{
+    struct cpu *cpu = READ_ONCE(timer->cpu);
+    if (cpu)
+        dequeue_from(cpu, timer);
 }
 
 /* --- arming --------------------------------------------------------------------------------------------- */
