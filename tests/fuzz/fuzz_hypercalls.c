@@ -127,7 +127,8 @@ static void scribble(void)
     }
 }
 
-/* dom0 lives on: what others' attempts to use its grants make the hypervisor keep for it is there beforehand. */
+/* dom0 lives on: what others' attempts to use its grants make the hypervisor keep for it is there beforehand.
+ */
 static void boot(void)
 {
     mfn_t mfn;
