@@ -223,7 +223,8 @@ void thread_init(void)
     long error = event_init();
     if (error)
         pvh_panic("events cannot be set up: error %ld", error);
-    /* Each domain has two ports and more. A hypervisor without queues has room for some hundreds of domains. */
+    /* Each domain has two ports and more. A hypervisor without queues has room for some hundreds of domains.
+     */
     event_use_fifo();
     interrupt_set(TRAP_EVENT, thread_end_sleep);
     long port = event_bind_virq(VIRQ_TIMER, 0);

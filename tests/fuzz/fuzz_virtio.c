@@ -82,7 +82,8 @@ static void give_back(bool honest)
     *h = held[--held_count];
 }
 
-/* False for a chain that was given back by a lie about its number: its descriptors may be of another by now. */
+/* False for a chain that was given back by a lie about its number: its descriptors may be of another by now.
+ */
 static bool still_held(const struct held *h)
 {
     const struct virtio_ring *ring = virtio_world.ring[h->queue];

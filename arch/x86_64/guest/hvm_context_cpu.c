@@ -35,8 +35,8 @@
     X(rdx, RDX)                                                                                              \
     X(rbp, RBP)                                                                                              \
     X(rsi, RSI)                                                                                              \
-    X(rdi, RDI) X(rsp, RSP) X(r8, R8) X(r9, R9) X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14)  \
-        X(r15, R15)
+    X(rdi, RDI)                                                                                              \
+    X(rsp, RSP) X(r8, R8) X(r9, R9) X(r10, R10) X(r11, R11) X(r12, R12) X(r13, R13) X(r14, R14) X(r15, R15)
 #define SEGMENT_REGISTERS(X)                                                                                 \
     X(cs, SEG_CS)                                                                                            \
     X(ds, SEG_DS) X(es, SEG_ES) X(fs, SEG_FS) X(gs, SEG_GS) X(ss, SEG_SS) X(tr, SEG_TR) X(ldtr, SEG_LDTR)

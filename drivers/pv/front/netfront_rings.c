@@ -145,7 +145,8 @@ static bool take_frame(struct net *net, struct net_queue *q, struct net_frame *f
             frame->length += (uint32_t)response.status;
         }
         more = response.flags & NETRXF_more_data;
-        give_back(q, response.id % NET_RING); /* in the order of the slots, so that each page keeps its place */
+        give_back(q,
+                  response.id % NET_RING); /* in the order of the slots, so that each page keeps its place */
         if (first && response.flags & NETRXF_extra_info && slot_is_there(q))
             take_extra(q, frame);
     }

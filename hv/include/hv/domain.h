@@ -48,11 +48,11 @@ struct vcpu {
     uint32_t stopped;     /* VCPU_*, atomic */
     uint32_t pause_count; /* LOCK_DOMAIN of domain */
     struct list ready_link;
-    uint64_t affinity; /* CPUs it may run on, bit per CPU */
+    uint64_t affinity;      /* CPUs it may run on, bit per CPU */
     uint64_t soft_affinity; /* CPUs it would rather run on */
-    uint64_t pin;      /* SCHEDOP_pin_override: stands in for affinity while not 0 */
-    uint64_t vtime;    /* ns that it ran, scaled by weight: the least goes first (hv/sched.c) */
-    ns_t charged;      /* up to when vtime counts; while it runs */
+    uint64_t pin;           /* SCHEDOP_pin_override: stands in for affinity while not 0 */
+    uint64_t vtime;         /* ns that it ran, scaled by weight: the least goes first (hv/sched.c) */
+    ns_t charged;           /* up to when vtime counts; while it runs */
 
     /* --- time and run state, changed by the scheduler on the CPU concerned ------------------------------- */
     struct vcpu_runstate_info runstate;
@@ -93,12 +93,12 @@ struct domain {
     uint8_t shutdown_code;    /* SHUTDOWN_*, valid when shut_down or fixed */
     bool shutdown_code_fixed; /* SCHEDOP_shutdown_code said beforehand what it will be; LOCK_DOMAIN */
     uint16_t sched_weight;    /* share of CPU time that its vCPUs get, each; hv/sched.h */
-    uint32_t sched_cap;       /* percent of a CPU that they get together; 0: any. LOCK_DOMCTL (hv/sched_cap.c) */
-    ns_t cap_since;           /* when the cap was set */
-    ns_t cap_until;           /* what they ran is allowed for by then; atomic */
-    struct timer cap_timer;   /* lets them run again; fn NULL: never had a cap */
-    volatile uint8_t dying;   /* enum domain_dying; only rises */
-    uint32_t kill_step;       /* how far domain_kill has come; LOCK_DOMCTL */
+    uint32_t sched_cap; /* percent of a CPU that they get together; 0: any. LOCK_DOMCTL (hv/sched_cap.c) */
+    ns_t cap_since;     /* when the cap was set */
+    ns_t cap_until;     /* what they ran is allowed for by then; atomic */
+    struct timer cap_timer; /* lets them run again; fn NULL: never had a cap */
+    volatile uint8_t dying; /* enum domain_dying; only rises */
+    uint32_t kill_step;     /* how far domain_kill has come; LOCK_DOMCTL */
 
     /* --- memory ------------------------------------------------------------------------------------------------ */
     uint32_t total_pages;            /* frames owned, atomic */

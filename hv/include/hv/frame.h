@@ -105,8 +105,8 @@ void frames_put(mfn_t first, uint64_t count);
 bool frames_clean(mfn_t first, uint64_t count);
 void frames_dirty(mfn_t first, uint64_t count);
 /*
- * For a CPU that would idle: scrubs at most one frame that a domain gave back, in a time that interrupts can wait.
- * False: nothing is left to do, or another CPU is at the free lists.
+ * For a CPU that would idle: scrubs at most one frame that a domain gave back, in a time that interrupts can
+ * wait. False: nothing is left to do, or another CPU is at the free lists.
  */
 bool frames_scrub(void);
 domid_t frame_owner(mfn_t mfn); /* DOMID_INVALID for what is no RAM or free */

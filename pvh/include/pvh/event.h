@@ -23,11 +23,13 @@ long event_upcall_vector(unsigned vcpu, unsigned vector);
 
 typedef void (*event_handler)(evtchn_port_t port, void *arg);
 /*
- * Instead of bits for 4096 ports, queues for 131072 (xen/event_channel.h, FIFO). For kernels of one CPU, after
- * event_init(); ports from then on need event_handle() before anything else. 0, or negative errno: all stays as it was.
+ * Instead of bits for 4096 ports, queues for 131072 (xen/event_channel.h, FIFO). For kernels of one CPU,
+ * after event_init(); ports from then on need event_handle() before anything else. 0, or negative errno: all
+ * stays as it was.
  */
 long event_use_fifo(void);
-/* Calls handler for each event on the port; unmasks it. NULL: masks it. Panics without memory for a new port. */
+/* Calls handler for each event on the port; unmasks it. NULL: masks it. Panics without memory for a new port.
+ */
 void event_handle(evtchn_port_t port, event_handler handler, void *arg);
 /*
  * Delivers once what is pending on this CPU: acknowledges and calls handlers. True when there was anything.
