@@ -43,33 +43,31 @@ void assert_locked(const spinlock_t *lock)
               lock->holder - 1);
 }
 
+void spin_lock(spinlock_t *lock)
+{
+    check_order(lock);
+    spin_acquire(lock);
+    note_taken(lock);
+}
+
+void spin_unlock(spinlock_t *lock)
+{
+    note_released(lock);
+    spin_release(lock);
+}
+
 #else
-static inline void check_order(const spinlock_t *lock)
-{
-    (void)lock;
-}
 static inline void note_taken(spinlock_t *lock)
-{
-    (void)lock;
-}
-static inline void note_released(spinlock_t *lock)
 {
     (void)lock;
 }
 #endif
 
-static void acquire(spinlock_t *lock)
+void spin_wait(spinlock_t *lock, uint16_t ticket)
 {
-    uint16_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
-    while (unlikely(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket))
+    do
         cpu_relax();
-    note_taken(lock);
-}
-
-void spin_lock(spinlock_t *lock)
-{
-    check_order(lock);
-    acquire(lock);
+    while (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket);
 }
 
 bool spin_trylock(spinlock_t *lock)
@@ -86,17 +84,13 @@ bool spin_trylock(spinlock_t *lock)
     return true;
 }
 
-void spin_unlock(spinlock_t *lock)
-{
-    note_released(lock);
-    __atomic_store_n(&lock->serving, (uint16_t)(lock->serving + 1), __ATOMIC_RELEASE);
-}
-
 void spin_lock_pair(spinlock_t *a, spinlock_t *b)
 {
     spin_lock(a < b ? a : b);
-    if (a != b)
-        acquire(a < b ? b : a);
+    if (a != b) {
+        spin_acquire(a < b ? b : a);
+        note_taken(a < b ? b : a);
+    }
 }
 
 void spin_unlock_pair(spinlock_t *a, spinlock_t *b)

@@ -64,9 +64,37 @@ static inline void spin_lock_init(spinlock_t *lock, enum lock_level level)
     (void)level;
 }
 
+/* Somebody else holds the lock: until it is ticket's turn. For spin_acquire(). */
+void spin_wait(spinlock_t *lock, uint16_t ticket);
+
+/* Without the checks of a debug build; for spin_lock() and spin_unlock(). */
+static inline void spin_acquire(spinlock_t *lock)
+{
+    uint16_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+    if (unlikely(__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket))
+        spin_wait(lock, ticket);
+}
+
+static inline void spin_release(spinlock_t *lock)
+{
+    __atomic_store_n(&lock->serving, (uint16_t)(lock->serving + 1), __ATOMIC_RELEASE);
+}
+
+#if HV_DEBUG
 void spin_lock(spinlock_t *lock);
-bool spin_trylock(spinlock_t *lock); /* not bound by the order of levels */
 void spin_unlock(spinlock_t *lock);
+#else
+static inline void spin_lock(spinlock_t *lock)
+{
+    spin_acquire(lock);
+}
+
+static inline void spin_unlock(spinlock_t *lock)
+{
+    spin_release(lock);
+}
+#endif
+bool spin_trylock(spinlock_t *lock); /* not bound by the order of levels */
 
 /* Both locks, of one level, in address order; a == b takes it once. */
 void spin_lock_pair(spinlock_t *a, spinlock_t *b);
