@@ -127,71 +127,77 @@ static enum walk_result copy_linear(struct vcpu *v, gva_t address, char *buffer,
     return result;
 }
 
-static __attribute__((noinline)) char *known_again(struct vcpu *v, struct known_page *k, uint64_t offset)
-{
-    if (!known_page_same(v, k, vendor->long_mode_root(v)))
-        return NULL;
-    k->entries = v->arch->entries;
-    return k->data + offset;
-}
-
-/* One of the pages where arguments were of late, if that is where size bytes at address are; otherwise NULL.
- * Its way is looked at once per exit. */
-static inline char *known_argument(struct vcpu *v, uint64_t address, size_t size, bool write)
+/*
+ * Arguments are copied by the first of three that can: where the page is known from earlier in this exit,
+ * where it is known and the way there is still the same, by walking. Each goes on with the section that
+ * copy_argument() began, and the last one ends it.
+ */
+static inline struct known_page *known_slot(const struct vcpu *v, uint64_t address)
 {
     struct known_page *k = &v->arch->known[(address >> PAGE_SHIFT) % KNOWN_PAGES];
-    uint64_t offset = address & ~PAGE_MASK;
-
     asm("" : "+r"(k)); /* or the compiler works it out anew at each use */
-    if (unlikely(address >> PAGE_SHIFT != k->page || offset + size > PAGE_SIZE || (write && !k->writable)))
-        return NULL;
-    if (k->entries == v->arch->entries && k->epoch == v->domain->arch->tlb_epoch)
-        return k->data + offset;
-    return known_again(v, k, offset);
+    return k;
 }
 
-/* Begins a section: where in it size bytes at address are, or NULL: to be walked to. */
-static __attribute__((noinline)) char *argument_begin(uint64_t address, size_t size, bool write)
+/* k is of the page where size bytes at address are, if it is still valid. */
+static inline bool known_holds(const struct known_page *k, uint64_t address, size_t size, bool write)
 {
-    struct vcpu *v = current;
-
-    guest_access_begin(v->domain);
-    return known_argument(v, address, size, write);
+    return address >> PAGE_SHIFT == k->page && (address & ~PAGE_MASK) + size <= PAGE_SIZE &&
+           (!write || k->writable);
 }
 
-/* Ends the section that argument_begin() began. */
+static inline int copy_known(const struct known_page *k, uint64_t address, void *buffer, size_t size,
+                             bool write)
+{
+    transfer(k->data + (address & ~PAGE_MASK), buffer, size, write);
+    guest_access_end();
+    return 0;
+}
+
 static __attribute__((noinline)) int copy_by_walking(gva_t address, void *buffer, size_t size, bool write)
 {
     struct vcpu *v = current;
-    struct known_page *k = &v->arch->known[(address.v >> PAGE_SHIFT) % KNOWN_PAGES];
+    struct known_page *k = known_slot(v, address.v);
     uint64_t root = vendor->long_mode_root(v);
     uint32_t error_code;
     size_t done;
 
-    char *known = root != NO_ROOT && known_page_learn(v, k, root, address.v)
-                      ? known_argument(v, address.v, size, write)
-                      : NULL;
-    if (known)
-        transfer(known, buffer, size, write);
+    bool known = k->page == address.v >> PAGE_SHIFT && known_page_renew(v, k) && known_page_valid(v, k, root);
+    if (root != NO_ROOT && (known || known_page_learn(v, k, root, address.v)) &&
+        known_holds(k, address.v, size, write)) {
+        k->entries = v->arch->entries;
+        return copy_known(k, address.v, buffer, size, write);
+    }
     guest_access_end();
-    if (known)
-        return 0;
     return copy_linear(v, address, buffer, size, write ? ACCESS_WRITE : ACCESS_READ, &error_code, &done) ==
                    WALK_OK
                ? 0
                : -XEN_EFAULT;
 }
 
+static __attribute__((noinline)) int copy_again(gva_t address, void *buffer, size_t size, bool write,
+                                                struct known_page *k)
+{
+    struct vcpu *v = current;
+
+    if (unlikely(!known_page_valid(v, k, vendor->long_mode_root(v))))
+        return copy_by_walking(address, buffer, size, write);
+    k->entries = v->arch->entries;
+    return copy_known(k, address.v, buffer, size, write);
+}
+
 static inline __attribute__((always_inline)) int copy_argument(gva_t address, void *buffer, size_t size,
                                                                bool write)
 {
-    char *known = argument_begin(address.v, size, write);
+    struct vcpu *v = current;
+    struct known_page *k = known_slot(v, address.v);
 
-    if (unlikely(!known))
+    guest_access_begin(v->domain);
+    if (unlikely(!known_holds(k, address.v, size, write)))
         return copy_by_walking(address, buffer, size, write);
-    transfer(known, buffer, size, write);
-    guest_access_end();
-    return 0;
+    if (k->entries != v->arch->entries || k->epoch != v->domain->arch->tlb_epoch)
+        return copy_again(address, buffer, size, write, k);
+    return copy_known(k, address.v, buffer, size, write);
 }
 
 int copy_from_guest(void *to, gva_t from, size_t size)

@@ -19,19 +19,20 @@ bool known_page_learn(struct vcpu *v, struct known_page *k, uint64_t cr3, uint64
  */
 bool known_page_renew(const struct vcpu *v, struct known_page *k);
 
-/* The way there has not changed since k was learned, from the root on. */
-static inline bool known_page_same(const struct vcpu *v, struct known_page *k, uint64_t cr3)
+/* The epoch is k's, and the way there has not changed since k was learned, from the root on. */
+static inline bool known_page_valid(const struct vcpu *v, const struct known_page *k, uint64_t cr3)
 {
-    if (cr3 != k->cr3 || (unlikely(k->epoch != v->domain->arch->tlb_epoch) && !known_page_renew(v, k)))
+    if (unlikely(k->epoch != v->domain->arch->tlb_epoch) || cr3 != k->cr3)
         return false;
     return READ_ONCE(*k->entry[0]) == k->value[0] && READ_ONCE(*k->entry[1]) == k->value[1] &&
            READ_ONCE(*k->entry[2]) == k->value[2] && READ_ONCE(*k->entry[3]) == k->value[3];
 }
 
-/* The byte at address, or NULL: k is of another page or the way there has changed. */
-static inline char *known_page_at(const struct vcpu *v, struct known_page *k, uint64_t cr3, uint64_t address)
+/* The byte at address, or NULL: k is of another page or the way there has changed, or the epoch has. */
+static inline char *known_page_at(const struct vcpu *v, const struct known_page *k, uint64_t cr3,
+                                  uint64_t address)
 {
-    if (address >> PAGE_SHIFT != k->page || !known_page_same(v, k, cr3))
+    if (address >> PAGE_SHIFT != k->page || !known_page_valid(v, k, cr3))
         return NULL;
     return k->data + (address & ~PAGE_MASK);
 }

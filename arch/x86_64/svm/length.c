@@ -53,7 +53,9 @@ static __attribute__((noinline)) bool find_length(struct vcpu *v, struct vmexit 
                                                   const struct svm_encoding *encoding)
 {
     uint64_t rip = v->arch->rip;
-    const uint8_t *code = walk_to_code(v, rip);
+    const uint8_t *code = known_page_renew(v, &v->arch->svm.code) ? known_code(v, rip) : NULL;
+    if (!code)
+        code = walk_to_code(v, rip);
     if (code && (rip & ~PAGE_MASK) <= PAGE_SIZE - sizeof(uint32_t) && is_plain(code, encoding))
         exit->instruction_length = encoding->length;
     else
