@@ -45,9 +45,8 @@ void sched_advance_locked(struct run_queue *rq, ns_t now)
     struct vcpu *v = rq->chosen;
     if (vcpu_is_idle(v) || now <= v->charged)
         return;
-    if (v->domain->sched_cap)
-        cap_charge(v->domain, v->charged, now);
-    v->vtime += vtime_of(v, now - v->charged);
+    ns_t from = v->charged;
+    v->vtime += vtime_of(v, now - from);
     v->charged = now;
 
     uint64_t least = v->vtime;
@@ -59,6 +58,8 @@ void sched_advance_locked(struct run_queue *rq, ns_t now)
         rq->vtime = least;
     if (v->urgent && !before(v->vtime, rq->vtime))
         v->urgent = false;
+    if (unlikely(v->domain->sched_cap))
+        cap_charge(v->domain, from, now);
 }
 
 /* --- queues --------------------------------------------------------------------------------------------- */
@@ -180,7 +181,7 @@ void sched_place(struct vcpu *v, bool settled)
             spin_unlock(&cpu->run_queue.lock);
             if (pass)
                 softirq_raise_on(cpu, SOFTIRQ_SCHEDULE);
-            if (waits)
+            if (waits && __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST))
                 sched_call_idle_cpu(v, cpu);
             return;
         }
@@ -210,7 +211,7 @@ static bool may_stay_locked(const struct cpu *cpu, struct vcpu *prev, ns_t now)
     if (vcpu_is_idle(prev) || __atomic_load_n(&prev->stopped, __ATOMIC_SEQ_CST) ||
         !(allowed_cpus(prev) & cpu_bit(cpu)))
         return false;
-    if (unlikely(cap_exhausted(prev->domain, now))) {
+    if (cap_exhausted(prev->domain, now)) {
         cap_park_locked(prev);
         return false;
     }
@@ -224,7 +225,7 @@ static struct vcpu *pick_locked(struct cpu *cpu, struct vcpu *prev, ns_t now)
     rq->yields = false;
     while (!list_empty(&rq->ready)) {
         struct vcpu *first = first_ready(rq);
-        if (unlikely(cap_exhausted(first->domain, now))) {
+        if (cap_exhausted(first->domain, now)) {
             sched_dequeue_locked(cpu, first);
             cap_park_locked(first);
             continue;

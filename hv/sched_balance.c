@@ -24,14 +24,12 @@
 
 struct cpu *sched_choose_cpu_locked(const struct vcpu *v, struct cpu *cpu)
 {
-    uint64_t preferred = preferred_cpus(v), all_idle = __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
-    if (all_idle & preferred & cpu_bit(cpu))
-        return cpu;
-    uint64_t idle = all_idle & preferred ? all_idle & preferred : all_idle & allowed_cpus(v);
-    if (idle & cpu_bit(cpu))
-        return cpu;
-    if (idle)
-        return cpus[__builtin_ctzll(idle)];
+    uint64_t preferred = preferred_cpus(v), idle = __atomic_load_n(&idle_cpus, __ATOMIC_SEQ_CST);
+    if (idle) {
+        idle &= idle & preferred ? preferred : allowed_cpus(v);
+        if (idle)
+            return idle & cpu_bit(cpu) ? cpu : cpus[__builtin_ctzll(idle)];
+    }
 
     bool home = preferred & cpu_bit(cpu);
     struct cpu *best = home ? cpu : cpus[__builtin_ctzll(preferred)];

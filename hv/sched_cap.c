@@ -3,7 +3,7 @@
  *
  * d->cap_until is the time by which what the domain ran is allowed for: running for t moves it on by t * 100
  * / cap, from the present at least. So there is nothing to refill and nothing to do for a domain that sleeps.
- * Once it is BURST ahead of the clock, vCPUs of the domain are parked as they are charged or chosen
+ * Once it is CAP_BURST ahead of the clock, vCPUs of the domain are parked as they are charged or chosen
  * (VCPU_CAPPED), and the domain's timer wakes them when the clock has caught up with all of it. What vCPUs
  * that run at the same time used too much is thereby made up for, and the average is exact.
  *
@@ -17,7 +17,6 @@
 #include <hv/sched_internal.h>
 #include <xen/errno.h>
 
-#define BURST (10 * MILLISECOND)
 /* Vcpus that run at the same time use up what is left together: it is shared out among all, down to this. */
 #define GRAIN (MILLISECOND / 2)
 
@@ -34,11 +33,6 @@ void cap_charge(struct domain *d, ns_t from, ns_t now)
         !__atomic_compare_exchange_n(&d->cap_until, &old, until, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
 }
 
-bool cap_exhausted(const struct domain *d, ns_t now)
-{
-    return READ_ONCE(d->sched_cap) && __atomic_load_n(&d->cap_until, __ATOMIC_RELAXED) >= now + BURST;
-}
-
 void cap_park_locked(struct vcpu *v)
 {
     struct domain *d = v->domain;
@@ -53,8 +47,9 @@ ns_t cap_check_time(const struct vcpu *v, ns_t now)
     if (!cap || cap >= most)
         return NS_NEVER;
     ns_t until = MAX(__atomic_load_n(&d->cap_until, __ATOMIC_RELAXED), now);
-    ns_t left = until < now + BURST ? now + BURST - until : 0;
-    /* If all of them run: that long, until cap_until has moved from where it is to BURST ahead of the clock.
+    ns_t left = until < now + CAP_BURST ? now + CAP_BURST - until : 0;
+    /* If all of them run: that long, until cap_until has moved from where it is to CAP_BURST ahead of the
+     * clock.
      */
     return now + MAX(left * cap / (most - cap), GRAIN);
 }

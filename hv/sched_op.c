@@ -30,7 +30,7 @@ static int poll_ready(struct vcpu *v, const evtchn_port_t *ports, uint32_t count
     return 0;
 }
 
-static int64_t poll(gva_t guest)
+static __attribute__((noinline)) int64_t poll(gva_t guest)
 {
     struct vcpu *v = current;
     struct sched_poll op;
@@ -188,21 +188,11 @@ static int64_t pin_override(gva_t guest)
     return op.pcpu < 0 ? sched_unpin(current) : sched_pin(current, (uint32_t)op.pcpu);
 }
 
-/* arg: operation, argument's address. */
-int64_t do_sched_op(uint64_t arg[6])
+static __attribute__((noinline)) int64_t other_op(uint32_t op, gva_t guest)
 {
-    gva_t guest = GVA(arg[1]);
-    switch ((uint32_t)arg[0]) {
-    case SCHEDOP_yield:
-        vcpu_yield_current();
-        return 0;
-    case SCHEDOP_block:
-        vcpu_block_current();
-        return 0;
+    switch (op) {
     case SCHEDOP_shutdown:
         return shutdown(guest);
-    case SCHEDOP_poll:
-        return poll(guest);
     case SCHEDOP_remote_shutdown:
         return remote_shutdown(guest);
     case SCHEDOP_shutdown_code:
@@ -213,5 +203,22 @@ int64_t do_sched_op(uint64_t arg[6])
         return pin_override(guest);
     default:
         return -XEN_ENOSYS;
+    }
+}
+
+/* arg: operation, argument's address. */
+int64_t do_sched_op(uint64_t arg[6])
+{
+    switch ((uint32_t)arg[0]) {
+    case SCHEDOP_yield:
+        vcpu_yield_current();
+        return 0;
+    case SCHEDOP_block:
+        vcpu_block_current();
+        return 0;
+    case SCHEDOP_poll:
+        return poll(GVA(arg[1]));
+    default:
+        return other_op((uint32_t)arg[0], GVA(arg[1]));
     }
 }

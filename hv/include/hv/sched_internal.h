@@ -17,6 +17,8 @@
 #define LEAD (MILLISECOND)
 /* vtimes of vCPUs on two CPUs that are further apart than that do not mean the same time. */
 #define APART (20 * SLICE)
+/* How far the time up to which a capped domain may have run is allowed to be ahead (hv/sched_cap.c). */
+#define CAP_BURST (10 * MILLISECOND)
 
 /* A bit per CPU; changed under the lock of that CPU's queue. */
 extern uint64_t idle_cpus, waiting_cpus, astray_cpus;
@@ -100,7 +102,11 @@ void sched_balance(struct cpu *cpu);
 /* d's vCPU ran from then to now. */
 void cap_charge(struct domain *d, ns_t from, ns_t now);
 /* d has used up its cap for now. */
-bool cap_exhausted(const struct domain *d, ns_t now);
+static inline bool cap_exhausted(const struct domain *d, ns_t now)
+{
+    return unlikely(READ_ONCE(d->sched_cap)) &&
+           __atomic_load_n(&d->cap_until, __ATOMIC_RELAXED) >= now + CAP_BURST;
+}
 /* v, which is not queued, waits until d may run again. v's queue is locked. */
 void cap_park_locked(struct vcpu *v);
 /* When v, which begins or goes on to run now, is to be looked at again. d has a cap. */
