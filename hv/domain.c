@@ -28,6 +28,8 @@ struct domain *dom0;
 static struct domain **table[DIV_ROUND_UP(DOMID_FIRST_RESERVED, TABLE_SIZE)];
 static uint64_t id_seen[DIV_ROUND_UP(DOMID_FIRST_RESERVED, 64)]; /* ids that some domain had since boot */
 static domid_t last_id;
+static uint64_t last_unique_id;
+static uint64_t changed[DIV_ROUND_UP(DOMID_FIRST_RESERVED, 64)]; /* ids, a bit each: domain_take_changed() */
 
 /* --- finding -------------------------------------------------------------------------------------------- */
 
@@ -96,6 +98,30 @@ static int reserve_slot(domid_t id)
     return 0;
 }
 
+/* --- changes ---------------------------------------------------------------------------------------------- */
+
+static void note_change(domid_t id)
+{
+    __atomic_fetch_or(&changed[id / 64], 1ull << id % 64, __ATOMIC_SEQ_CST);
+}
+
+/* dom0 finds the note when it takes the event. */
+static void tell_change(domid_t id)
+{
+    note_change(id);
+    evtchn_send_global_virq(dom0, VIRQ_DOM_EXC);
+}
+
+domid_t domain_take_changed(void)
+{
+    for (uint32_t i = 0; i < ARRAY_SIZE(changed); i++) {
+        uint64_t bits = __atomic_load_n(&changed[i], __ATOMIC_RELAXED), first = bits & -bits;
+        if (bits && __atomic_fetch_and(&changed[i], ~first, __ATOMIC_SEQ_CST) & first)
+            return (domid_t)(i * 64 + (uint32_t)__builtin_ctzll(first));
+    }
+    return DOMID_INVALID;
+}
+
 /* --- references ----------------------------------------------------------------------------------------- */
 
 static void free_parts(struct domain *d)
@@ -111,6 +137,7 @@ static void free_parts(struct domain *d)
 static void domain_free(struct rcu_head *head)
 {
     struct domain *d = container_of(head, struct domain, rcu);
+    domid_t id = d->id;
 
     for (uint32_t i = 0; i < d->max_vcpus; i++)
         if (d->vcpu[i])
@@ -119,7 +146,7 @@ static void domain_free(struct rcu_head *head)
     evtchn_domain_free(d);
     arch_domain_free(d);
     free_parts(d);
-    evtchn_send_global_virq(dom0, VIRQ_DOM_EXC);
+    tell_change(id);
 }
 
 bool domain_get(struct domain *d)
@@ -217,6 +244,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
         return -XEN_ENOMEM;
     spin_lock_init(&d->lock, LOCK_DOMAIN);
     d->privileged = privileged;
+    d->unique_id = ++last_unique_id;
     d->refs = 1;
     d->max_vcpus = config->max_vcpus;
     d->pause_count = 1;
@@ -233,6 +261,7 @@ int domain_create(domid_t id, const struct xen_domctl_createdomain *config, bool
     }
     id_seen[id / 64] |= 1ull << id % 64;
     __atomic_store_n(table_slot(id), d, __ATOMIC_RELEASE);
+    note_change(id);
     *out = d;
     return 0;
 }
@@ -297,7 +326,7 @@ void domain_shutdown(struct domain *d, uint8_t code)
     }
     spin_unlock(&d->lock);
     if (first)
-        evtchn_send_global_virq(dom0, VIRQ_DOM_EXC);
+        tell_change(d->id);
 }
 
 void domain_resume(struct domain *d)
@@ -358,7 +387,7 @@ static void domain_dead(struct rcu_head *head)
     for (uint32_t i = 0; i < d->max_vcpus; i++)
         if (d->vcpu[i])
             vcpu_release_info(d->vcpu[i]);
-    evtchn_send_global_virq(dom0, VIRQ_DOM_EXC);
+    tell_change(d->id);
     domain_put(d);
 }
 

@@ -13,6 +13,7 @@
 #include <hv/domain.h>
 #include <hv/frame.h>
 #include <hv/hypercall.h>
+#include <lib/domain_state.h>
 #include <lib/string.h>
 
 #define GPADDR_BITS 48 /* what a p2m of four levels covers */
@@ -198,6 +199,31 @@ static int64_t send_trigger(struct xen_domctl *op, struct domain *d)
     }
 }
 
+static int64_t get_domain_state(struct xen_domctl *op, struct domain *d)
+{
+    struct xen_domctl_get_domain_state *said = domain_state_of(op), state = {.state = 0};
+
+    if (said->pad0)
+        return -XEN_EINVAL;
+    if (!d && op->domain != DOMID_INVALID)
+        return -XEN_ESRCH;
+    if (!d && (op->domain = domain_take_changed()) == DOMID_INVALID)
+        return -XEN_ENOENT;
+    if (!d)
+        d = domain_find(op->domain);
+    if (d) {
+        state.state = XEN_DOMCTL_GETDOMSTATE_STATE_EXIST;
+        state.state |= d->shut_down ? XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN : 0;
+        state.state |= d->dying ? XEN_DOMCTL_GETDOMSTATE_STATE_DYING : 0;
+        state.state |= d->dying == DOMAIN_DEAD ? XEN_DOMCTL_GETDOMSTATE_STATE_DEAD : 0;
+        state.caps =
+            d->privileged ? XEN_DOMCTL_GETDOMSTATE_CAP_CONTROL | XEN_DOMCTL_GETDOMSTATE_CAP_HARDWARE : 0;
+        state.unique_id = d->unique_id;
+    }
+    *said = state;
+    return 0;
+}
+
 /* Domains of hardware virtualization choose their own width. */
 static int64_t address_size(struct xen_domctl *op, struct domain *d)
 {
@@ -248,6 +274,7 @@ static const struct operation {
     [XEN_DOMCTL_settscinfo] = {domctl_set_tsc_info, NOT_SELF},
     [XEN_DOMCTL_irq_permission] = {domctl_irq_permission, 0},
     [XEN_DOMCTL_iomem_permission] = {domctl_iomem_permission, 0},
+    [XEN_DOMCTL_get_domain_state] = {get_domain_state, COPY_BACK | UNLOCKED | ANY_ID},
     [XEN_DOMCTL_ioport_permission] = {domctl_ioport_permission, 0},
 };
 
@@ -269,7 +296,8 @@ int64_t do_domctl(uint64_t arg[6])
 
     if (copy_from_guest(&op, GVA(arg[0]), sizeof op))
         return -XEN_EFAULT;
-    if (op.interface_version != XEN_DOMCTL_INTERFACE_VERSION)
+    uint32_t version = op.cmd == XEN_DOMCTL_get_domain_state ? 0 : XEN_DOMCTL_INTERFACE_VERSION;
+    if (op.interface_version != version)
         return -XEN_EACCES;
     if (op.cmd < ARRAY_SIZE(operations))
         operation = operations[op.cmd];

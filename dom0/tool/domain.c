@@ -8,6 +8,7 @@
 #include <lib/number.h>
 #include <lib/printf.h>
 #include <lib/string.h>
+#include <xen/errno.h>
 #include <dom0/tool.h>
 
 #include "build.h"
@@ -388,6 +389,21 @@ static void serve(struct guest *guest, unsigned code)
     }
 }
 
+static bool overlooked; /* a domain ended while it was not to be touched: the next event looks at all */
+
+static unsigned shutdown_code(const struct xen_domctl_getdomaininfo *info)
+{
+    return info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
+}
+
+/* True when the end is to be served now. */
+static bool has_ended(const struct guest *guest, const struct xen_domctl_getdomaininfo *info)
+{
+    bool ended = info->flags & XEN_DOMINF_shutdown && !guest->settled;
+    overlooked |= ended && guest->busy && !(info->flags & XEN_DOMINF_dying);
+    return ended && !guest->busy;
+}
+
 /* One that has ended and is not being served, or was ended by somebody else; NULL: none. */
 static struct guest *find_ended(unsigned *code)
 {
@@ -401,8 +417,8 @@ static struct guest *find_ended(unsigned *code)
         if (!g)
             continue;
         g->seen = look;
-        *code = info->flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask;
-        if (!g->busy && !g->settled && info->flags & XEN_DOMINF_shutdown)
+        *code = shutdown_code(info);
+        if (has_ended(g, info))
             return g;
     }
     *code = GONE;
@@ -413,11 +429,32 @@ static struct guest *find_ended(unsigned *code)
     return NULL;
 }
 
+/* The same of the domains that the hypervisor says have changed. Sets *all when it does not say that. */
+static struct guest *find_changed(unsigned *code, bool *all)
+{
+    struct xen_domctl_getdomaininfo info;
+    domid_t domid;
+    long rc;
+    while (!(rc = domain_take_changed(&domid))) {
+        struct guest *g = guest_find(domid);
+        if (!g)
+            continue;
+        bool gone = !domain_info(domid, &info);
+        *code = gone ? GONE : shutdown_code(&info);
+        if (gone ? !g->busy : has_ended(g, &info))
+            return g;
+    }
+    *all |= rc != -XEN_ENOENT;
+    return NULL;
+}
+
 void tool_domain_event(void)
 {
     struct guest *g;
     unsigned code;
-    while ((g = find_ended(&code)))
+    bool all = overlooked;
+    overlooked = false;
+    while ((g = find_changed(&code, &all)) || (all && (g = find_ended(&code))))
         if (code == GONE)
             guest_forget(g);
         else

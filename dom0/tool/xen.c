@@ -1,5 +1,6 @@
 /* The toolstack's hypercalls (xen.h). No state, no locking. */
 #include <dom0/below.h>
+#include <lib/domain_state.h>
 #include <lib/string.h>
 #include <xen/errno.h>
 #include <xen/event_channel.h>
@@ -69,6 +70,17 @@ const struct xen_domctl_getdomaininfo *domain_list_next(struct domain_list *list
 bool domain_info(domid_t domid, struct xen_domctl_getdomaininfo *info)
 {
     return domain_next(domid, info) && info->domain == domid;
+}
+
+long domain_take_changed(domid_t *domid)
+{
+    struct xen_domctl op;
+    memset(&op, 0, sizeof op);
+    op.cmd = XEN_DOMCTL_get_domain_state; /* of version 0 */
+    op.domain = DOMID_INVALID;
+    long rc = hypercall(__HYPERVISOR_domctl, (uintptr_t)&op, 0, 0, 0, 0);
+    *domid = op.domain;
+    return rc;
 }
 
 long set_max_vcpus(domid_t domid, unsigned count)

@@ -36,6 +36,10 @@ void domain_list_start(struct domain_list *list, unsigned first);
 /* NULL past the last; good until the next call. */
 const struct xen_domctl_getdomaininfo *domain_list_next(struct domain_list *list);
 
+/* A domain that came, shut down or went since this was last said of it. -ENOENT: none. Hypervisors before
+ * Xen 4.21 know no such call, and say another error. */
+long domain_take_changed(domid_t *domid);
+
 long set_max_vcpus(domid_t domid, unsigned count);
 long set_max_memory(domid_t domid, uint64_t bytes);
 long set_paging_pool(domid_t domid, uint64_t bytes);

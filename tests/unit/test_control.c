@@ -14,6 +14,7 @@
 #include <hv/debugkeys.h>
 #include <hv/frame.h>
 #include <hv/hypercall.h>
+#include <lib/domain_state.h>
 #include <xen/domctl.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/save.h>
@@ -216,6 +217,54 @@ static void test_create_without_memory(void **state)
     }
     while (count)
         page_free(hoard[--count], 0);
+}
+
+static int64_t get_state(struct vcpu *v, uint32_t version, domid_t id)
+{
+    memset(op, 0, sizeof *op);
+    op->cmd = XEN_DOMCTL_get_domain_state;
+    op->interface_version = version;
+    op->domain = id;
+    return fake_hypercall(v, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)op, 0, 0, 0);
+}
+
+/* What changed is said once, with its state as it is by now. */
+static void assert_changed(domid_t id, uint16_t state)
+{
+    assert_int_equal(get_state(cv, 0, DOMID_INVALID), 0);
+    assert_int_equal(op->domain, id);
+    assert_int_equal(domain_state_of(op)->state, state);
+    assert_int_equal(get_state(cv, 0, DOMID_INVALID), -XEN_ENOENT);
+}
+
+static void test_changes(void **state)
+{
+    (void)state;
+    while (!get_state(cv, 0, DOMID_INVALID))
+        ;
+    good_config();
+    assert_int_equal(domctl(XEN_DOMCTL_createdomain, 0), 0);
+    domid_t id = op->domain;
+    struct domain *d = domain_find(id);
+    assert_int_equal(get_state(cv, XEN_DOMCTL_INTERFACE_VERSION, DOMID_INVALID), -XEN_EACCES);
+    assert_int_equal(get_state(cv, 0, DOMID_INVALID - 1), -XEN_ESRCH);
+    assert_int_equal(get_state(cv, 0, 12345), -XEN_ESRCH);
+    assert_int_equal(get_state(gv, 0, DOMID_INVALID), -XEN_EPERM);
+    domain_state_of(op)->pad0 = 1;
+    op->domain = DOMID_INVALID;
+    assert_int_equal(fake_hypercall(cv, __HYPERVISOR_domctl, (uint64_t)(uintptr_t)op, 0, 0, 0), -XEN_EINVAL);
+    assert_changed(id, XEN_DOMCTL_GETDOMSTATE_STATE_EXIST);
+    uint64_t unique = d->unique_id;
+    assert_int_equal(get_state(cv, 0, id), 0);
+    assert_int_equal(domain_state_of(op)->unique_id, unique);
+    assert_int_equal(domain_state_of(op)->caps, 0);
+
+    domain_shutdown(d, SHUTDOWN_poweroff);
+    assert_changed(id, XEN_DOMCTL_GETDOMSTATE_STATE_EXIST | XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN);
+    assert_int_equal(domctl(XEN_DOMCTL_destroydomain, id), 0);
+    fake_settle();
+    assert_changed(id, 0);
+    assert_int_equal(domain_state_of(op)->unique_id, 0);
 }
 
 static void test_life(void **state)
@@ -602,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_params),
         cmocka_unit_test(test_platform),
         cmocka_unit_test(test_life),
+        cmocka_unit_test(test_changes),
         cmocka_unit_test(test_vcpu_info),
         cmocka_unit_test(test_many_lives),
         cmocka_unit_test(test_create_without_memory),

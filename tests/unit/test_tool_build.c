@@ -36,7 +36,8 @@ static struct guest_config *config_of(const char *text)
     return config;
 }
 
-#define SMALL "name='g'\nkernel='k'\nramdisk='r'\nmemory=8\nvcpus=2\nmaxvcpus=3\nextra='console=hvc0'\n"
+#define SMALL    "name='g'\n" NAMELESS
+#define NAMELESS "kernel='k'\nramdisk='r'\nmemory=8\nvcpus=2\nmaxvcpus=3\nextra='console=hvc0'\n"
 
 static uint64_t guest_word(domid_t domid, uint64_t address, unsigned bytes)
 {
@@ -321,6 +322,41 @@ static void poweroff_destroys(void **state)
     tool_domain_event();
 }
 
+static void only_changed_ones_are_looked_at(void **state)
+{
+    (void)state;
+    domid_t id, other;
+    end_with("", SHUTDOWN_poweroff, &id);
+    assert_true(domain_create(config_of("name='other'\n" NAMELESS), NULL, &other, &why));
+    world.tells_changes = 1;
+    world.lists = 0;
+    tool_domain_event();
+    assert_int_equal(world.domains, 2);
+    world.changed = 1ull << other | 1ull << 9; /* one of them not made here */
+    tool_domain_event();
+    assert_int_equal(world.domains, 1);
+    assert_string_equal(world.printed, "other: powered off: destroy\n");
+    world.changed = 1ull << id | 1ull << other;
+    tool_domain_event();
+    assert_int_equal(world.domains, 0);
+    assert_int_equal(world.lists, 0);
+    assert_int_equal(world_nodes(), 0);
+}
+
+static void gone_ones_are_forgotten(void **state)
+{
+    (void)state;
+    domid_t id;
+    setup_world();
+    world.tells_changes = 1;
+    assert_true(domain_create(config_of(SMALL), NULL, &id, &why));
+    assert_int_equal(domctl_plain(XEN_DOMCTL_destroydomain, id), 0);
+    assert_non_null(domain_config(id));
+    world.changed = 1ull << id;
+    tool_domain_event();
+    assert_null(domain_config(id));
+}
+
 static void preserve_keeps(void **state)
 {
     (void)state;
@@ -371,6 +407,8 @@ int main(void)
         cmocka_unit_test(refusals),
         cmocka_unit_test(names),
         cmocka_unit_test(poweroff_destroys),
+        cmocka_unit_test(only_changed_ones_are_looked_at),
+        cmocka_unit_test(gone_ones_are_forgotten),
         cmocka_unit_test(preserve_keeps),
         cmocka_unit_test(restart_loops_end),
         cmocka_unit_test(rename_restart_keeps_the_old),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <dom0/below.h>
+#include <lib/domain_state.h>
 #include <lib/string.h>
 #include <lib/why.h>
 #include <xen/domctl.h>
@@ -331,8 +332,23 @@ static long do_affinity(struct domain *d, bool set, struct xen_domctl_vcpuaffini
     return 0;
 }
 
+/* A hypervisor that does not know the call knows no such version. */
+static long tell_change(struct xen_domctl *op)
+{
+    if (!world.tells_changes)
+        return -XEN_EACCES;
+    assert(op->interface_version == 0 && op->domain == DOMID_INVALID);
+    if (!world.changed)
+        return -XEN_ENOENT;
+    op->domain = (domid_t)__builtin_ctzll(world.changed);
+    world.changed &= world.changed - 1;
+    return 0;
+}
+
 static long do_domctl(struct xen_domctl *op)
 {
+    if (op->cmd == XEN_DOMCTL_get_domain_state)
+        return tell_change(op);
     assert(op->interface_version == 0x15);
     if (op->cmd == XEN_DOMCTL_createdomain) {
         for (domid_t i = 1; i < DOMAINS; i++) {
@@ -439,6 +455,7 @@ static long do_sysctl(struct xen_sysctl *op)
         return -XEN_ENOSYS;
     struct xen_sysctl_getdomaininfolist *list = &op->u.getdomaininfolist;
     list->num_domains = 0;
+    world.lists += list->max_domains > 1;
     for (unsigned i = list->first_domain; i < DOMAINS && list->num_domains < list->max_domains; i++)
         if (domains[i].exists)
             describe((domid_t)i, &list->buffer.p[list->num_domains++]);

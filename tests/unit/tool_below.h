@@ -18,6 +18,9 @@ struct world {
     uint64_t pages;         /* of guests */
     uint64_t free_pages;    /* of the machine */
     unsigned shutdown_code; /* of all guests, plus 1; 0: they run */
+    int tells_changes;      /* the hypervisor says which domains have changed */
+    uint64_t changed;       /* those that have, a bit each */
+    int lists;              /* of all domains that were asked for */
     uint64_t now;           /* time_ns() */
     int stubborn_guests;    /* do not let go of their devices */
     int no_back_ends;       /* nobody serves devices */

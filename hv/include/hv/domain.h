@@ -83,6 +83,7 @@ struct domain {
     struct rcu_head rcu;
     spinlock_t lock; /* LOCK_DOMAIN */
     xen_domain_handle_t handle;
+    uint64_t unique_id; /* no other domain since boot has it */
     struct xen_domctl_createdomain *config; /* as it was created */
 
     struct vcpu **vcpu; /* [0 .. max_vcpus), NULL where not created */
@@ -139,6 +140,12 @@ struct domain *domain_find(domid_t id);
 int domain_find_target(domid_t id, struct domain **out);
 /* The next domain with id >= first, NULL past the last. RCU as domain_find. */
 struct domain *domain_next(domid_t first);
+/*
+ * The least id of those whose domain came, shut down or went since this was last said of it; DOMID_INVALID:
+ * none. The domain may be gone, or another by now. Of all but a coming dom0 hears VIRQ_DOM_EXC after it is
+ * noted.
+ */
+domid_t domain_take_changed(void);
 /* One more reference; false when the domain is already being freed. */
 bool domain_get(struct domain *d);
 void domain_put(struct domain *d);
