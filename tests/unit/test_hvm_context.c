@@ -92,6 +92,11 @@ static const struct vendor_ops ops = {.get_segment = get_segment,
                                       .flush_tlb = flush_tlb};
 const struct vendor_ops *vendor = &ops;
 
+void debug_registers_set_dr7(struct vcpu *v, uint64_t value)
+{
+    vendor->set_register(v, REG_DR7, value);
+}
+
 /* --- what the rest of the guest side would do ----------------------------------------------------------- */
 
 #define AREA_SIZE 832

@@ -50,7 +50,7 @@ void vcpu_reset(struct vcpu *v)
     vendor->set_register(v, REG_CR4, 0);
     vendor->set_register(v, REG_EFER, 0);
     vendor->set_register(v, REG_DR6, RESET_DR6);
-    vendor->set_register(v, REG_DR7, RESET_DR7);
+    debug_registers_set_dr7(v, RESET_DR7);
     vendor->set_table(v, TABLE_GDTR, 0, 0xffff);
     vendor->set_table(v, TABLE_IDTR, 0, 0xffff);
     set_segments(v, &code, &data);

@@ -36,12 +36,19 @@ void debug_registers_switch_out(struct vcpu *v)
     asm volatile("mov %%db0, %0; mov %%db1, %1; mov %%db2, %2; mov %%db3, %3"
                  : "=r"(a->dr[0]), "=r"(a->dr[1]), "=r"(a->dr[2]), "=r"(a->dr[3]));
     a->dr_loaded = false;
+    a->dr_armed = vendor->get_register(v, REG_DR7) & DR7_ENABLED;
 }
 
 void debug_registers_switch_in(struct vcpu *v)
 {
-    if (!debug_registers_stay && vendor->get_register(v, REG_DR7) & DR7_ENABLED)
+    if (unlikely(v->arch->dr_armed) && !debug_registers_stay)
         load(v);
+}
+
+void debug_registers_set_dr7(struct vcpu *v, uint64_t value)
+{
+    vendor->set_register(v, REG_DR7, value);
+    v->arch->dr_armed = value & DR7_ENABLED;
 }
 
 void debug_registers_reset(struct vcpu *v)
@@ -71,7 +78,7 @@ static bool write(struct vcpu *v, unsigned number, uint64_t value)
     if (number == 6)
         vendor->set_register(v, REG_DR6, (value & DR6_VALID) | DR6_FIXED);
     else
-        vendor->set_register(v, REG_DR7, (value & DR7_VALID) | DR7_FIXED);
+        debug_registers_set_dr7(v, (value & DR7_VALID) | DR7_FIXED);
     return true;
 }
 

@@ -72,6 +72,8 @@ void run_forget(const struct vcpu *v);
 /* guest/debug.c: DR0-3 are loaded from a guest's first use of them until it leaves the CPU. */
 void exit_debug_registers(struct vcpu *v);
 void debug_registers_reset(struct vcpu *v);
+/* For all who change DR7 but the guest itself, when its debug registers are loaded. */
+void debug_registers_set_dr7(struct vcpu *v, uint64_t value);
 void debug_registers_switch_out(struct vcpu *v);
 void debug_registers_switch_in(struct vcpu *v);
 /* The processor (an emulator) does not switch breakpoints off when a guest is left: they must never be in the

@@ -87,6 +87,7 @@ struct arch_vcpu {
     /* Vendor-neutral state that the hardware does not hold. */
     uint64_t dr[4];
     bool dr_loaded; /* DR0-3 are in the registers; otherwise in dr[], and the guest's use of them exits */
+    bool dr_armed;  /* while not loaded: DR7 has breakpoints on */
     uint64_t xcr0;
     struct xsave_area *xsave_area; /* FPU state while not loaded */
     struct cpu *fpu_cpu; /* whose registers may still hold it, if that CPU's fpu_owner is this vCPU */

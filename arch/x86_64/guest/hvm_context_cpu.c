@@ -188,7 +188,7 @@ static void load_control(struct vcpu *v, const struct hvm_hw_cpu *r)
     a->dr[2] = r->dr2;
     a->dr[3] = r->dr3;
     vendor->set_register(v, REG_DR6, r->dr6 | DR6_FIXED);
-    vendor->set_register(v, REG_DR7, r->dr7 | DR7_FIXED);
+    debug_registers_set_dr7(v, r->dr7 | DR7_FIXED);
     vendor->flush_tlb(v);
 }
 

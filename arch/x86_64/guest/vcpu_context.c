@@ -72,6 +72,6 @@ int arch_set_vcpu_context(struct vcpu *v, const struct vcpu_guest_context *c)
     for (unsigned i = 0; i < ARRAY_SIZE(a->dr); i++)
         a->dr[i] = c->debugreg[i];
     vendor->set_register(v, REG_DR6, c->debugreg[6]);
-    vendor->set_register(v, REG_DR7, c->debugreg[7]);
+    debug_registers_set_dr7(v, c->debugreg[7]);
     return 0;
 }

@@ -29,6 +29,7 @@
 
 const uint32_t vmx_live_msr[VMX_LIVE_MSRS] = {MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
                                               MSR_KERNEL_GS_BASE};
+_Static_assert(ARRAY_SIZE(((struct arch_cpu *)0)->live_msr) == VMX_LIVE_MSRS, "one each");
 
 static maddr_t msr_bitmap;
 
@@ -98,6 +99,8 @@ static void vmx_cpu_enable(void)
     asm volatile("vmxon %1" : "=@ccbe"(failed) : "m"(address.v) : "memory");
     if (failed)
         panic("VMXON failed on CPU %u: is VMX switched off for it?", cpu->cpu.id);
+    for (unsigned i = 0; i < VMX_LIVE_MSRS; i++)
+        cpu->live_msr[i] = rdmsr(vmx_live_msr[i]);
 }
 
 /* --- which VMCS is current ------------------------------------------------------------------------------ */
@@ -277,8 +280,11 @@ static void vmx_switch_in(struct vcpu *v)
     if (a->vmx.last_cpu != this_cpu())
         come_to_this_cpu(v);
     write_cr2(a->vmx.cr2);
+    const uint64_t *live = this_arch_cpu()->live_msr;
+#pragma GCC unroll 5
     for (unsigned i = 0; i < VMX_LIVE_MSRS; i++)
-        wrmsr(vmx_live_msr[i], a->vmx.msr[i]);
+        if (a->vmx.msr[i] != live[i])
+            wrmsr(vmx_live_msr[i], a->vmx.msr[i]);
 }
 
 static void vmx_switch_out(struct vcpu *v)
@@ -286,8 +292,10 @@ static void vmx_switch_out(struct vcpu *v)
     struct arch_vcpu *a = v->arch;
 
     a->vmx.cr2 = read_cr2();
+    uint64_t *live = this_arch_cpu()->live_msr;
+#pragma GCC unroll 5
     for (unsigned i = 0; i < VMX_LIVE_MSRS; i++)
-        a->vmx.msr[i] = rdmsr(vmx_live_msr[i]);
+        live[i] = a->vmx.msr[i] = rdmsr(vmx_live_msr[i]);
     write_back(v);
     a->vmx.loaded_on = NULL;
     this_arch_cpu()->loaded_vmcs = NULL;

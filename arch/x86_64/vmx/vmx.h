@@ -7,7 +7,8 @@
 
 /*
  * MSRs that stay the guest's while its vCPU is on the CPU, because the hypervisor uses none of them. Their
- * values, while it is not, lie in arch_vcpu's vmx.msr[].
+ * values, while it is not, lie in arch_vcpu's vmx.msr[]. Writing one takes long: the next vCPU's is written
+ * only where it differs.
  */
 #define VMX_LIVE_MSRS 5
 extern const uint32_t vmx_live_msr[VMX_LIVE_MSRS];

@@ -35,9 +35,10 @@ struct arch_cpu {
     bool on_boot_stack; /* still on the stack of boot/entry.asm */
 
     /* Vendor's own. */
-    void *vendor_page; /* VMXON region or SVM host save area */
-    maddr_t host_vmcb; /* SVM: where the host's own VMSAVE state goes */
-    void *loaded_vmcs; /* VMX: struct vcpu whose VMCS is current here */
+    void *vendor_page;    /* VMXON region or SVM host save area */
+    maddr_t host_vmcb;    /* SVM: where the host's own VMSAVE state goes */
+    void *loaded_vmcs;    /* VMX: struct vcpu whose VMCS is current here */
+    uint64_t live_msr[5]; /* VMX: what the guest's MSRs here hold while no guest is on the CPU (vmx/vmx.h) */
     uint64_t asid_generation;
     uint32_t asid_next;
     struct vcpu *fpu_owner;  /* whose FPU state is in the registers */
