@@ -111,6 +111,37 @@ static void test_wake_up_latency(void **state)
     fake_destroy(d);
 }
 
+/* One that comes to wait and displaces nobody makes no pass, but the slice has an end then. When nobody waits
+ * any more, the timer fires once more at most. */
+static void test_quiet_wake_up(void **state)
+{
+    (void)state;
+    struct domain *d = hogs(2, SCHED_DEFAULT_WEIGHT);
+    struct run_queue *rq = &cpus[0]->run_queue;
+    fake_advance(SECOND);
+    struct vcpu *v = cpus[0]->current_vcpu, *other = d->vcpu[v == d->vcpu[0]];
+    while (cpus[0]->current_vcpu == v)
+        fake_advance(MILLISECOND); /* v has had its slice now */
+
+    vcpu_stop(v, VCPU_PAUSED);
+    softirq_raise_on(cpus[0], SOFTIRQ_SCHEDULE);
+    fake_settle();
+    assert_true(rq->slice_due == NS_NEVER);
+    vcpu_wake(v, VCPU_PAUSED);
+    assert_int_equal(cpus[0]->pending, 0);
+    assert_true(rq->slice_due == fake_now + 10 * MILLISECOND);
+    fake_settle();
+    assert_ptr_equal(cpus[0]->current_vcpu, other);
+    fake_advance(20 * MILLISECOND);
+    assert_ptr_equal(cpus[0]->current_vcpu, v);
+
+    vcpu_stop(other, VCPU_PAUSED);
+    fake_settle();
+    fake_advance(20 * MILLISECOND);
+    assert_true(timer_expiry(&rq->slice) == NS_NEVER);
+    fake_destroy(d);
+}
+
 static void assert_in_order(const struct run_queue *rq)
 {
     uint32_t count = 0;
@@ -400,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_equal_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(test_weights, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wake_up_latency, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quiet_wake_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_spinning, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_cpus_take_work, setup, teardown),
         cmocka_unit_test_setup_teardown(test_affinity, setup, teardown),
