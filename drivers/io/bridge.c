@@ -15,7 +15,7 @@
 #define AGE_NS     (300 * 1000000000ull)
 
 struct learned {
-    uint8_t mac[MAC_SIZE];
+    uint64_t address;         /* address_of() */
     struct bridge_port *port; /* NULL: nothing here */
     uint64_t heard;
 };
@@ -104,33 +104,38 @@ void bridge_detach(struct bridge_port *port)
 
 /* --- addresses ------------------------------------------------------------------------------------------ */
 
-static struct learned *ways_of(const struct bridge *bridge, const uint8_t *mac)
+/* As a number, which is compared at once. */
+static uint64_t address_of(const uint8_t *mac)
 {
-    uint64_t key = 0;
-    memcpy(&key, mac, MAC_SIZE);
-    uint32_t set = (uint32_t)(key * 0x9e3779b97f4a7c15ull >> 40) % (TABLE_SIZE / WAYS);
+    uint32_t first = mac[0] | (uint32_t)mac[1] << 8 | (uint32_t)mac[2] << 16 | (uint32_t)mac[3] << 24;
+    return first | (uint64_t)(mac[4] | (uint32_t)mac[5] << 8) << 32;
+}
+
+static struct learned *ways_of(const struct bridge *bridge, uint64_t address)
+{
+    uint32_t set = (uint32_t)(address * 0x9e3779b97f4a7c15ull >> 40) % (TABLE_SIZE / WAYS);
     return (struct learned *)bridge->table + set * WAYS;
 }
 
-static struct learned *look_up(const struct bridge *bridge, const uint8_t *mac)
+static struct learned *look_up(const struct bridge *bridge, uint64_t address)
 {
-    struct learned *ways = ways_of(bridge, mac);
+    struct learned *ways = ways_of(bridge, address);
     for (unsigned i = 0; i < WAYS; i++)
-        if (ways[i].port && !memcmp(ways[i].mac, mac, MAC_SIZE))
+        if (ways[i].port && ways[i].address == address)
             return &ways[i];
     return NULL;
 }
 
-static void learn(struct bridge_port *port, const uint8_t *mac, uint64_t now)
+static void learn(struct bridge_port *port, uint64_t address, uint64_t now)
 {
-    struct learned *entry = look_up(port->bridge, mac);
+    struct learned *entry = look_up(port->bridge, address);
     if (!entry) {
-        struct learned *ways = ways_of(port->bridge, mac);
+        struct learned *ways = ways_of(port->bridge, address);
         entry = ways;
         for (unsigned i = 1; i < WAYS && entry->port; i++)
             if (!ways[i].port || ways[i].heard < entry->heard)
                 entry = &ways[i];
-        memcpy(entry->mac, mac, MAC_SIZE);
+        entry->address = address;
     }
     entry->port = port;
     entry->heard = now;
@@ -165,9 +170,9 @@ void bridge_input(struct bridge_port *port, struct packet *packet)
     }
     port->received++;
     port->received_bytes += packet->length;
-    learn(port, from, now);
+    learn(port, address_of(from), now);
 
-    struct learned *entry = to[0] & 1 ? NULL : look_up(bridge, to);
+    struct learned *entry = to[0] & 1 ? NULL : look_up(bridge, address_of(to));
     if (entry && now - entry->heard < AGE_NS) {
         if (entry->port != port)
             deliver(entry->port, packet);
