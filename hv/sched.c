@@ -40,7 +40,8 @@ _Static_assert(MAX_CPUS == 64, "sets of CPUs are 64-bit masks");
 uint64_t idle_cpus, waiting_cpus, astray_cpus;
 ns_t sched_ratelimit;
 
-void sched_advance_locked(struct run_queue *rq, ns_t now)
+/* Inline in this file, as sched_announce_locked() is: each wake-up and each pass come here. */
+inline void sched_advance_locked(struct run_queue *rq, ns_t now)
 {
     struct vcpu *v = rq->chosen;
     if (vcpu_is_idle(v) || now <= v->charged)
@@ -123,7 +124,7 @@ static void set_slice_locked(struct run_queue *rq, ns_t due)
         timer_set(&rq->slice, due);
 }
 
-bool sched_announce_locked(struct cpu *cpu, const struct vcpu *v, ns_t now)
+inline bool sched_announce_locked(struct cpu *cpu, const struct vcpu *v, ns_t now)
 {
     struct run_queue *rq = &cpu->run_queue;
     if (vcpu_is_idle(rq->chosen) || v->urgent || gives_way(rq->chosen, v))
