@@ -213,7 +213,7 @@ bench-profile: setup all $(B)/bench/ops ## show which functions the instructions
 bench-docs: ## write docs/performance.md from the last bench
 	@scripts/bench.py --build $(B) --docs docs/performance.md
 stress: setup all debug ## random control operations against each other for SECONDS=300, from SEED=number
-	@SECONDS=$(or $(SECONDS),300) SEED=$(SEED) $(PYTEST) -s tests/system/test_stress.py
+	@SECONDS=$(or $(SECONDS),300) SEED=$(or $(SEED),$$(date +%s)) $(PYTEST) -s tests/system/test_stress.py
 soak: setup all $(B)/archive.cpio ## disks and cards under load for a minute on each driver
 	@$(PYTEST) tests/system/soak.py
 scale: setup all ## what 500 small domains cost, and how that grows
